@@ -1,0 +1,39 @@
+// Package lift turns decoded x86-64 instructions into IR. What an instruction
+// means is one row of one table (table*.go, one file per family); the flags
+// that it reads, writes and leaves undefined are data in the row.
+package lift
+
+import (
+	"golang.org/x/arch/x86/x86asm"
+
+	"megabinary.dev/sdk/x86"
+)
+
+// Flags is a set of status flags.
+type Flags uint8
+
+// The status flags, and the sets that rows use.
+const (
+	CF Flags = 1 << iota
+	PF
+	AF
+	ZF
+	SF
+	OF
+
+	arith = CF | PF | AF | ZF | SF | OF
+)
+
+// Row says what one mnemonic means.
+type Row struct {
+	// Lift appends the meaning of in to the block. It returns an
+	// UnsupportedError for a form that it does not know.
+	Lift func(l *Lifter, in x86.Inst) error
+	// Reads, Writes and Undef are the status flags that the instruction reads,
+	// sets to a defined value and leaves undefined. The lifter panics if Lift
+	// disagrees with Writes; tests mask Undef.
+	Reads, Writes, Undef Flags
+}
+
+// Table maps each known mnemonic to its row.
+type Table map[x86asm.Op]Row

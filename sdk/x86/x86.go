@@ -1,0 +1,18 @@
+// Package x86 decodes x86-64 instructions: golang.org/x/arch/x86/x86asm with its
+// silent faults mended. It imports nothing else, so that analyzers and
+// recompilers see the same instructions.
+package x86
+
+import "golang.org/x/arch/x86/x86asm"
+
+// Inst is one decoded instruction. Memory operands have their displacement
+// sign-extended; RIP-relative ones have Base == x86asm.RIP and Disp relative to
+// the end of the instruction.
+type Inst struct {
+	x86asm.Inst
+	PC    uint64
+	Bytes []byte // the Len bytes at PC
+}
+
+// Next returns the address after the instruction.
+func (in *Inst) Next() uint64 { return in.PC + uint64(in.Len) }

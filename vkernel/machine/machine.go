@@ -1,0 +1,88 @@
+// Package machine runs the translated code of one task. Machine is the seam
+// between the vkernel and what executes wasm: wazero today; objects compiled
+// ahead of time later.
+package machine
+
+import (
+	"context"
+
+	"megabinary.dev/sdk/guestabi"
+)
+
+// Engine holds one compiled megabinary and makes machines from it. It is safe
+// for concurrent use.
+type Engine interface {
+	// NewMachine makes a machine over mem whose host calls go to k. Cost: tens
+	// of microseconds, whatever the size of the megabinary.
+	NewMachine(mem *Memory, k Kernel) (Machine, error)
+	Close(ctx context.Context) error
+}
+
+// Machine is one task's registers and execution. One goroutine at a time may
+// use it. Machines over the same Memory are the threads of one process.
+type Machine interface {
+	// Run enters guest code at pc and returns the PC where the guest left off
+	// once every wasm frame has been left, or a *Trap.
+	Run(pc guestabi.PC) (guestabi.PC, error)
+	// SaveContext copies the register file out. Callable from a Kernel method.
+	SaveContext(c *guestabi.Context)
+	// LoadContext replaces the register file. A Kernel method that does so must
+	// return a next PC other than the one that it was given (or Unwind).
+	LoadContext(c *guestabi.Context)
+	// X87 is the task's x87 state, which the host keeps.
+	X87() X87State
+	// Bind admits unit (an index into the megabinary's units) at base, the
+	// difference between guest and link-time addresses.
+	Bind(unit int, base guestabi.PC) error
+	Close() error
+}
+
+// X87State can be copied between tasks (fork) and to signal frames.
+type X87State interface {
+	// MarshalFXSave writes the x87 part of a 512-byte FXSAVE area (bytes 0 to
+	// 23 and 32 to 159).
+	MarshalFXSave(area []byte)
+	UnmarshalFXSave(area []byte)
+}
+
+// Unwind is returned by Kernel methods as next PC to leave all guest frames and
+// make Machine.Run return it: no code is ever mapped there.
+const Unwind guestabi.PC = 0
+
+// Kernel is what a machine needs of the task that it runs.
+type Kernel interface {
+	// Syscall executes syscall number nr; next is the PC after it. It returns
+	// rax and the PC to go on at.
+	Syscall(nr uint64, args [6]uint64, next guestabi.PC) (rax uint64, pc guestabi.PC)
+	// Safepoint is called now and then from loops.
+	Safepoint(next guestabi.PC) guestabi.PC
+	// Fault raises the signal for f at pc.
+	Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC
+	// Resolve returns the admitted unit that holds pc, or -1.
+	Resolve(pc guestabi.PC) int
+}
+
+// TrapKind says why wasm code stopped.
+type TrapKind uint8
+
+// The kinds of trap.
+const (
+	TrapMemory        TrapKind = iota + 1 // access outside of guest memory: SIGSEGV
+	TrapDivide                            // SIGFPE
+	TrapAlignment                         // unaligned atomic: SIGBUS
+	TrapStackOverflow                     // the wasm stack is full: go on at guest register LastPC
+	TrapInternal                          // a fault of ours; the task cannot go on
+)
+
+// Trap is the error of Machine.Run. Registers and memory are as of the last
+// instruction that was completed, or of the last point at which registers were
+// in sync; PC is the best known guest PC.
+type Trap struct {
+	Kind TrapKind
+	PC   guestabi.PC
+	Err  error
+}
+
+func (t *Trap) Error() string { return t.Err.Error() }
+
+func (t *Trap) Unwrap() error { return t.Err }
