@@ -1,0 +1,43 @@
+package lift
+
+import (
+	"fmt"
+	"sync"
+
+	"golang.org/x/arch/x86/x86asm"
+)
+
+// Family is a named part of the table; each has its file, table_<name>.go.
+type Family struct {
+	Name string
+	Rows Table
+}
+
+// Families returns all parts of the table.
+func Families() []Family {
+	return []Family{
+		{"arith", arithRows()},
+		{"sse", sseRows()},
+		{"x87", x87Rows()},
+	}
+}
+
+// table returns the whole table, which nobody changes.
+var table = sync.OnceValue(func() Table {
+	all := Table{}
+	for _, f := range Families() {
+		for op, row := range f.Rows {
+			if _, ok := all[op]; ok {
+				panic(fmt.Sprintf("BUG: %s has two rows", op))
+			}
+			all[op] = row
+		}
+	}
+	return all
+})
+
+// lookup returns the row of op.
+func lookup(op x86asm.Op) (Row, bool) {
+	row, ok := table()[op]
+	return row, ok
+}
