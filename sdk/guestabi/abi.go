@@ -9,6 +9,8 @@
 // vkernel to provide).
 package guestabi
 
+import "megabinary.dev/sdk/wasm"
+
 // Version changes whenever a unit built for the old one cannot run on the new.
 const Version = 1
 
@@ -79,16 +81,16 @@ type Func struct {
 	Doc     string
 }
 
-// Type is a wasm value type, with its binary encoding as value.
-type Type byte
+// Type is a wasm value type.
+type Type = wasm.ValType
 
 // The wasm value types.
 const (
-	I32  Type = 0x7f
-	I64  Type = 0x7e
-	F32  Type = 0x7d
-	F64  Type = 0x7c
-	V128 Type = 0x7b
+	I32  = wasm.I32
+	I64  = wasm.I64
+	F32  = wasm.F32
+	F64  = wasm.F64
+	V128 = wasm.V128
 )
 
 // Names of the host functions.
