@@ -1,7 +1,7 @@
 // Package stage is the contract between the engine and a plugin. A stage turns
 // input artifacts into output artifacts; only descriptors cross the border, the
-// bytes lie in files. The same Go source serves as an out-of-process plugin
-// (Serve) and as a sandboxed Extism module (built with GOOS=wasip1).
+// bytes lie in files. The same Go source serves as an out-of-process plugin and
+// as a sandboxed Extism module (built with GOOS=wasip1): see package serve below.
 package stage
 
 import (
@@ -37,7 +37,7 @@ type Description struct {
 	Name        string          `json:"name"`
 	Kind        Kind            `json:"kind"`
 	Version     string          `json:"version"` // part of the cache key: bump when output changes
-	Takes       []string        `json:"takes"`   // media types
+	Takes       []string        `json:"takes"`   // media types; "?" at the end of one: may be missing
 	Gives       []string        `json:"gives"`   // media types
 	Schema      json.RawMessage `json:"schema"`  // JSON schema of the configuration
 	Permissions Permissions     `json:"permissions"`
