@@ -1,0 +1,62 @@
+# Targets are listed by `make help`. Everything that a target needs from Debian
+# is installed by `make deps`; Go modules come by themselves.
+
+SHELL := /bin/bash
+OUT   := out
+GO    := go
+# Debian packages: what builds test programs, what they are compared with, and
+# what the images are made of.
+PACKAGES := gcc libc6-dev musl-tools binutils busybox-static qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: deps
+deps: ## Install the Debian packages that tests and examples need
+	@missing=(); for p in $(PACKAGES); do dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing+=($$p); done; \
+	if (($${#missing[@]})); then echo "installing $${missing[*]}"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}" > /dev/null; fi
+
+.PHONY: build
+build: ## Build bin/megabin: one file, plugins included
+	GOOS=wasip1 GOARCH=wasm $(GO) build -trimpath -buildmode=c-shared -ldflags='-s -w' -o cmd/megabin/embed/analyze-elf.wasm ./plugins/analyze-elf/module
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o bin/megabin ./cmd/megabin
+
+.PHONY: run
+run: deps build ## The main job on a real image: build it, run it, show what happened
+	@bash test/images/show.sh
+
+.PHONY: test
+test: deps build ## Everything that CI needs
+	$(GO) test -timeout 20m ./...
+
+.PHONY: check
+check: build ## Formatting, vet, import arrows, generated files, tidiness
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt'ed:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) test -count=1 ./internal/archtest ./tools/...
+	@bash -n .ci/run test/images/show.sh
+
+.PHONY: race
+race: deps ## The vkernel's own tests under the race detector
+	$(GO) test -race -timeout 20m ./vkernel/... ./engine/...
+
+.PHONY: oracle
+oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expected columns
+	UPDATE=$(UPDATE) $(GO) test -count=1 ./plugins/recompile/internal/...
+
+FUZZTIME ?= 10s
+.PHONY: fuzz
+fuzz: ## Every Fuzz function for FUZZTIME (10s)
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+.PHONY: bench
+bench: deps build ## The kernels of test/bench against native and qemu-user; JSON lines and a table
+	$(GO) run ./test/bench -out $(OUT)/bench
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin $(OUT) cmd/megabin/embed/*.wasm
