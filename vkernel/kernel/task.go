@@ -59,7 +59,7 @@ type Task struct {
 	clearChildTID uint64 // set_tid_address(2)
 	robustList    uint64
 	vforkDone     chan struct{} // closed at exec or exit, if the parent waits
-	pdeathSignal  linux.Signal
+	pdeathSignal  int
 	parentTask    *Task // creator, for vfork and PR_SET_PDEATHSIG
 	startTime     time.Time
 	cpuTime       atomic.Int64 // nanoseconds in guest code, approximated

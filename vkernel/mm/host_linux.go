@@ -1,0 +1,128 @@
+package mm
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// hostPages is memory that can be mapped at several places: a memfd.
+type hostPages struct{ fd int }
+
+func newHostPages(n uint64) (hostPages, error) {
+	fd, err := unix.MemfdCreate("megabinary-shared", unix.MFD_CLOEXEC)
+	if err != nil {
+		return hostPages{}, fmt.Errorf("creating shared pages: %w", err)
+	}
+	p := hostPages{fd}
+	if err := p.resize(n); err != nil {
+		p.close()
+		return hostPages{}, err
+	}
+	return p, nil
+}
+
+func (p hostPages) resize(n uint64) error {
+	if err := unix.Ftruncate(p.fd, int64(n)); err != nil {
+		return fmt.Errorf("sizing shared pages to %d bytes: %w", n, err)
+	}
+	return nil
+}
+
+func (p hostPages) writeAt(b []byte, off int64) error {
+	for len(b) > 0 {
+		n, err := unix.Pwrite(p.fd, b, off)
+		if err != nil {
+			return fmt.Errorf("filling shared pages: %w", err)
+		}
+		b, off = b[n:], off+int64(n)
+	}
+	return nil
+}
+
+func (p hostPages) close() { _ = unix.Close(p.fd) }
+
+// mapObject replaces the host pages under b with o's at off.
+func mapObject(b []byte, o *object, off uint64) error {
+	_, err := unix.MmapPtr(o.pages.fd, int64(off), unsafe.Pointer(&b[0]), uintptr(len(b)),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED)
+	if err != nil {
+		return fmt.Errorf("mapping shared pages: %w", err)
+	}
+	return nil
+}
+
+// unmapObject makes the pages under b private and zero.
+func unmapObject(b []byte) error {
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(&b[0]), uintptr(len(b)),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	if err != nil {
+		return fmt.Errorf("mapping private pages: %w", err)
+	}
+	return nil
+}
+
+// zero makes b read as zero and gives its pages back to the host.
+func zero(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if !hostAligned(b) {
+		clear(b)
+		return nil
+	}
+	if err := unix.Madvise(b, unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("zeroing guest pages: %w", err)
+	}
+	return nil
+}
+
+func hostAligned(b []byte) bool {
+	return uintptr(unsafe.Pointer(&b[0]))&uintptr(os.Getpagesize()-1) == 0 && len(b)&(os.Getpagesize()-1) == 0
+}
+
+// pagemap is this process's /proc/self/pagemap, or nil.
+var pagemap = sync.OnceValue(func() *os.File {
+	f, err := os.Open("/proc/self/pagemap")
+	if err != nil {
+		return nil
+	}
+	return f
+})
+
+// present calls fn for every page of b that may hold something other than
+// zeros.
+func present(b []byte, fn func(page int)) {
+	const (
+		entry  = 8
+		chunk  = 512 // entries at a time: one page table
+		isHere = 3 << 62
+	)
+	pages := len(b) / PageSize
+	f := pagemap()
+	if pages == 0 {
+		return
+	}
+	if f == nil || !hostAligned(b) || os.Getpagesize() != PageSize {
+		nonZero(b, fn)
+		return
+	}
+	first := int64(uintptr(unsafe.Pointer(&b[0])) / PageSize)
+	var buf [chunk * entry]byte
+	for at := 0; at < pages; at += chunk {
+		n := min(chunk, pages-at)
+		if _, err := f.ReadAt(buf[:n*entry], (first+int64(at))*entry); err != nil {
+			nonZero(b[at*PageSize:], func(p int) { fn(at + p) })
+			return
+		}
+		for i := range n {
+			if binary.LittleEndian.Uint64(buf[i*entry:])&isHere != 0 {
+				fn(at + i)
+			}
+		}
+	}
+}

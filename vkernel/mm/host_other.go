@@ -1,0 +1,20 @@
+//go:build !linux
+
+package mm
+
+// hostPages would be memory that can be mapped at several places.
+type hostPages struct{}
+
+func newHostPages(uint64) (hostPages, error)  { return hostPages{}, errUnsupported }
+func (hostPages) resize(uint64) error         { return errUnsupported }
+func (hostPages) writeAt([]byte, int64) error { return errUnsupported }
+func (hostPages) close()                      {}
+func mapObject([]byte, *object, uint64) error { return errUnsupported }
+func unmapObject(b []byte) error              { return zero(b) }
+func present(b []byte, fn func(page int))     { nonZero(b, fn) }
+
+// zero makes b read as zero.
+func zero(b []byte) error {
+	clear(b)
+	return nil
+}
