@@ -29,7 +29,7 @@ static __attribute__((noinline)) void advance(double dt) {
         bodies[i].x += dt * bodies[i].vx; bodies[i].y += dt * bodies[i].vy; bodies[i].z += dt * bodies[i].vz;
     }
 }
-KERNEL("nbody", 4000000, {
+KERNEL("nbody", 1500000, {
     for (long i = 0; i < n; i++) advance(0.01);
     for (int i = 0; i < 5; i++) { uint64_t bits; memcpy(&bits, &bodies[i].x, 8); sum ^= bits; }
 })
