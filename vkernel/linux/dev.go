@@ -28,3 +28,6 @@ func SignalMask(sig int) SignalSet { return 1 << uint(sig-1) }
 
 // Has says whether sig is in the set.
 func (s SignalSet) Has(sig int) bool { return sig >= 1 && sig <= 64 && s&SignalMask(sig) != 0 }
+
+// Signal is a signal number; 0 is none.
+type Signal int
