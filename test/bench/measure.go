@@ -80,4 +80,4 @@ func median[T ~int64 | ~float64](samples []sample, of func(sample) T) T {
 	return values[len(values)/2]
 }
 
-func cpuOf(s sample) time.Duration  { return s.cpu }
+func cpuOf(s sample) time.Duration { return s.cpu }
