@@ -114,7 +114,7 @@ its own: none of the image's machine code ever runs.`,
 		return fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())
 	})
 	for _, newCmd := range []func(*app) *cobra.Command{
-		// newBuildCmd, ...: one line each
+		newAuditCmd,
 	} {
 		root.AddCommand(newCmd(a))
 	}
