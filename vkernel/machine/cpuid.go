@@ -1,0 +1,105 @@
+package machine
+
+import "encoding/binary"
+
+// The processor that guests see is x86-64-v2 and nothing above: no AVX, no
+// XSAVE, no BMI, no fast rep movs (ERMS, FSRM), so that libraries pick code
+// that translates well. It reports Intel's vendor string, because glibc then
+// takes cache sizes from leaf 4, and the model of Nehalem, for which glibc
+// prefers unaligned SSE2 copies.
+//
+// Sources: Intel SDM volume 2A, CPUID; glibc 2.36 sysdeps/x86/cpu-features.c
+// and cacheinfo.h.
+const (
+	maxBasicLeaf    = 0x16
+	maxExtendedLeaf = 0x8000_0008
+	cpuSignature    = 0x0001_06a5 // family 6, model 0x1a, stepping 5
+	brandString     = "Megabinary virtual CPU x86-64-v2"
+)
+
+// tscHertz is the rate of the time stamp counter, which counts nanoseconds.
+const tscHertz = 1_000_000_000
+
+// Bits of leaf 1.
+const (
+	ecxSSE3   = 1 << 0
+	ecxSSSE3  = 1 << 9
+	ecxCX16   = 1 << 13
+	ecxSSE41  = 1 << 19
+	ecxSSE42  = 1 << 20
+	ecxPOPCNT = 1 << 23
+
+	edxFPU   = 1 << 0
+	edxTSC   = 1 << 4
+	edxCX8   = 1 << 8
+	edxCMOV  = 1 << 15
+	edxCLFSH = 1 << 19
+	edxMMX   = 1 << 23
+	edxFXSR  = 1 << 24
+	edxSSE   = 1 << 25
+	edxSSE2  = 1 << 26
+)
+
+// Bits of the extended leaves.
+const (
+	extLAHF         = 1 << 0  // 0x80000001 ecx
+	extSyscall      = 1 << 11 // 0x80000001 edx
+	extNX           = 1 << 20
+	extLongMode     = 1 << 29
+	extInvariantTSC = 1 << 8 // 0x80000007 edx
+)
+
+// caches are the subleaves of leaf 4.
+var caches = [...]struct {
+	kind, level, ways, kib uint32 // kind 1: data, 2: instructions, 3: both
+}{
+	{1, 1, 8, 32},
+	{2, 1, 4, 32},
+	{3, 2, 8, 512},
+	{3, 3, 16, 8192},
+}
+
+// cpuid answers the instruction of that name. Leaves that are not listed are
+// zero.
+func cpuid(leaf, subleaf uint32) (a, b, c, d uint32) {
+	switch leaf {
+	case 0:
+		return maxBasicLeaf, chars("Genu"), chars("ntel"), chars("ineI")
+	case 1:
+		return cpuSignature, 64 / 8 << 8, // cache line
+			ecxSSE3 | ecxSSSE3 | ecxCX16 | ecxSSE41 | ecxSSE42 | ecxPOPCNT,
+			edxFPU | edxTSC | edxCX8 | edxCMOV | edxCLFSH | edxMMX | edxFXSR | edxSSE | edxSSE2
+	case 2:
+		return 0x0000_ff01, 0, 0, 0 // one round; see leaf 4 for caches
+	case 4:
+		if int(subleaf) < len(caches) {
+			l := caches[subleaf]
+			sets := l.kib << 10 / (64 * l.ways)
+			return l.kind | l.level<<5 | 1<<8, (l.ways-1)<<22 | (64 - 1), sets - 1, 0
+		}
+	case 0x15:
+		return 1, 1, tscHertz, 0
+	case 0x16:
+		return tscHertz / 1_000_000, tscHertz / 1_000_000, 0, 0
+	case 0x8000_0000:
+		return maxExtendedLeaf, 0, 0, 0
+	case 0x8000_0001:
+		return 0, 0, extLAHF, extSyscall | extNX | extLongMode
+	case 0x8000_0002, 0x8000_0003, 0x8000_0004:
+		var brand [48]byte
+		copy(brand[:], brandString)
+		at := brand[(leaf-0x8000_0002)*16:]
+		u := binary.LittleEndian.Uint32
+		return u(at), u(at[4:]), u(at[8:]), u(at[12:])
+	case 0x8000_0006:
+		return 0, 0, caches[2].kib<<16 | 6<<12 | 64, 0 // 8 ways are coded 6
+	case 0x8000_0007:
+		return 0, 0, 0, extInvariantTSC
+	case 0x8000_0008:
+		return 40 | 48<<8, 0, 0, 0 // bits of physical and linear addresses
+	}
+	return 0, 0, 0, 0
+}
+
+// chars returns four characters as CPUID puts them into a register.
+func chars(s string) uint32 { return binary.LittleEndian.Uint32([]byte(s)) }

@@ -1,0 +1,224 @@
+package machine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"math/bits"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"megabinary.dev/sdk/guestabi"
+)
+
+// hostFunc is one function of module guestabi.ModuleKernel. It takes its
+// parameters from stack and leaves its results there; the upper halves of i32
+// parameters hold garbage.
+type hostFunc func(m *wazeroMachine, stack []uint64)
+
+// Call implements api.GoModuleFunction. The context that a machine calls guest
+// code with is the machine itself, so that finding it costs one comparison.
+func (f hostFunc) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	f(ctx.(*wazeroMachine), stack)
+}
+
+// hostFuncs has one row for each of guestabi.KernelFuncs.
+func hostFuncs() map[string]hostFunc {
+	return map[string]hostFunc{
+		guestabi.FuncSyscall:   hostSyscall,
+		guestabi.FuncSafepoint: hostSafepoint,
+		guestabi.FuncFault:     hostFault,
+		guestabi.FuncCPUID:     hostCPUID,
+		guestabi.FuncRDTSC:     hostRDTSC,
+		guestabi.FuncX87:       hostX87,
+		guestabi.FuncDivU128:   hostDivU128,
+		guestabi.FuncDivS128:   hostDivS128,
+		guestabi.FuncCAS128:    hostCAS128,
+		guestabi.FuncFXSave:    hostFXSave,
+		guestabi.FuncFXRstor:   hostFXRstor,
+		guestabi.FuncResolve:   hostResolve,
+	}
+}
+
+// instantiateHost puts module guestabi.ModuleKernel into rt.
+func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
+	b := rt.NewHostModuleBuilder(guestabi.ModuleKernel)
+	funcs := hostFuncs()
+	for _, f := range guestabi.KernelFuncs() {
+		h, ok := funcs[f.Name]
+		if !ok {
+			panic("BUG: no handler for host function " + f.Name)
+		}
+		b = b.NewFunctionBuilder().WithGoModuleFunction(h, valueTypes(f.Params), valueTypes(f.Results)).WithName(f.Name).Export(f.Name)
+	}
+	if _, err := b.Instantiate(ctx); err != nil {
+		return fmt.Errorf("instantiating host module %s: %w", guestabi.ModuleKernel, err)
+	}
+	return nil
+}
+
+func valueTypes(types []guestabi.Type) []api.ValueType {
+	out := make([]api.ValueType, len(types))
+	for i, t := range types {
+		out[i] = api.ValueType(t)
+	}
+	return out
+}
+
+func hostSyscall(m *wazeroMachine, s []uint64) {
+	rax, pc := m.kernel.Syscall(s[0], [6]uint64(s[1:7]), uint32(s[7]))
+	s[0], s[1] = rax, uint64(pc)
+}
+
+func hostSafepoint(m *wazeroMachine, s []uint64) { s[0] = uint64(m.kernel.Safepoint(uint32(s[0]))) }
+
+func hostFault(m *wazeroMachine, s []uint64) {
+	s[0] = uint64(m.kernel.Fault(guestabi.Fault(uint32(s[0])), uint32(s[1])))
+}
+
+func hostResolve(m *wazeroMachine, s []uint64) {
+	s[0] = uint64(uint32(m.kernel.Resolve(uint32(s[0]))))
+}
+
+func hostCPUID(_ *wazeroMachine, s []uint64) {
+	a, b, c, d := cpuid(uint32(s[0]), uint32(s[1]))
+	s[0], s[1], s[2], s[3] = uint64(a), uint64(b), uint64(c), uint64(d)
+}
+
+// hostRDTSC counts nanoseconds of the monotonic clock, see tscHertz.
+func hostRDTSC(m *wazeroMachine, s []uint64) {
+	s[0] = uint64(time.Since(m.engine.started)) * (tscHertz / uint64(time.Second))
+}
+
+func hostDivU128(_ *wazeroMachine, s []uint64) {
+	hi, lo, d := s[0], s[1], s[2]
+	if d <= hi {
+		panic(fmt.Sprintf("BUG: div_u128: divisor %#x is not above %#x", d, hi))
+	}
+	s[0], s[1] = bits.Div64(hi, lo, d)
+}
+
+func hostDivS128(_ *wazeroMachine, s []uint64) {
+	q, r, ok := divS128(int64(s[0]), s[1], int64(s[2]))
+	s[0], s[1], s[2] = uint64(q), uint64(r), 0
+	if !ok {
+		s[0], s[1], s[2] = 0, 0, 1
+	}
+}
+
+// divS128 divides hi:lo by d, rounding towards zero. It fails if d is 0 or the
+// quotient does not fit.
+func divS128(hi int64, lo uint64, d int64) (q, r int64, ok bool) {
+	uhi, ulo, ud := uint64(hi), lo, uint64(d)
+	if hi < 0 {
+		var borrow uint64
+		ulo, borrow = bits.Sub64(0, ulo, 0)
+		uhi, _ = bits.Sub64(0, uhi, borrow)
+	}
+	if d < 0 {
+		ud = -ud
+	}
+	if ud <= uhi { // d == 0, too
+		return 0, 0, false
+	}
+	uq, ur := bits.Div64(uhi, ulo, ud)
+	if (hi < 0) != (d < 0) {
+		if uq > 1<<63 {
+			return 0, 0, false
+		}
+		uq = -uq
+	} else if uq > math.MaxInt64 {
+		return 0, 0, false
+	}
+	if hi < 0 {
+		ur = -ur
+	}
+	return int64(uq), int64(ur), true
+}
+
+// guestFault is a guest's access outside of its memory, made by the host on its
+// behalf. Host functions panic with it; Run makes it a TrapMemory.
+type guestFault struct{ addr uint32 }
+
+func (f *guestFault) Error() string {
+	return fmt.Sprintf("guest address %#x is outside of guest memory", f.addr)
+}
+
+// mustGuest is guest, but panics with a guestFault.
+func (m *Memory) mustGuest(addr uint32, n int) []byte {
+	b := m.guest(addr, n)
+	if b == nil {
+		panic(&guestFault{addr})
+	}
+	return b
+}
+
+func hostCAS128(m *wazeroMachine, s []uint64) {
+	b := m.mem.mustGuest(uint32(s[0]), 16)
+	m.mem.cas.Lock()
+	defer m.mem.cas.Unlock()
+	le := binary.LittleEndian
+	lo, hi := le.Uint64(b), le.Uint64(b[8:])
+	if lo == s[1] && hi == s[2] {
+		le.PutUint64(b, s[3])
+		le.PutUint64(b[8:], s[4])
+	}
+	s[0], s[1] = lo, hi
+}
+
+func hostX87(m *wazeroMachine, s []uint64) {
+	r, err := m.x87.Exec(uint32(s[0]), uint32(s[1]), guestMemory{m.mem})
+	if err != nil {
+		var f *guestFault
+		if errors.As(err, &f) {
+			panic(f)
+		}
+		panic(fmt.Errorf("executing x87 opcode %#x: %w", uint32(s[0]), err))
+	}
+	s[0] = r
+}
+
+// guestMemory gives the x87 unit access to memory.
+type guestMemory struct{ mem *Memory }
+
+// Load implements x87.Memory.
+func (g guestMemory) Load(addr uint32, p []byte) error {
+	b := g.mem.guest(addr, len(p))
+	if b == nil {
+		return &guestFault{addr}
+	}
+	copy(p, b)
+	return nil
+}
+
+// Store implements x87.Memory.
+func (g guestMemory) Store(addr uint32, p []byte) error {
+	b := g.mem.guest(addr, len(p))
+	if b == nil {
+		return &guestFault{addr}
+	}
+	copy(b, p)
+	return nil
+}
+
+// The parts of an FXSAVE area (Intel SDM volume 1, table 10-2), in bytes.
+const (
+	fxsaveSize  = 512
+	fxsaveMXCSR = 24
+	mxcsrMask   = 0xffff // DAZ is supported
+)
+
+func hostFXSave(m *wazeroMachine, s []uint64) {
+	area := m.mem.mustGuest(uint32(s[0]), fxsaveSize)
+	m.x87.MarshalFXSave(area)
+	binary.LittleEndian.PutUint32(area[fxsaveMXCSR:], uint32(s[1]))
+	binary.LittleEndian.PutUint32(area[fxsaveMXCSR+4:], mxcsrMask)
+}
+
+func hostFXRstor(m *wazeroMachine, s []uint64) {
+	m.x87.UnmarshalFXSave(m.mem.mustGuest(uint32(s[0]), fxsaveSize))
+}

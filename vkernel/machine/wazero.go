@@ -1,0 +1,287 @@
+package machine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
+
+	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/wasm"
+	"megabinary.dev/sdk/x87"
+)
+
+// WazeroOptions configure NewWazero. The zero value compiles, in memory.
+type WazeroOptions struct {
+	// Interpreter interprets instead of compiling: about 100 times slower, on
+	// every host.
+	Interpreter bool
+	// CacheDir keeps compiled code on disk. Whoever may write there may run
+	// code in this process, so it must belong to the user and be writable by
+	// nobody else; it is made if it is not there.
+	CacheDir string
+	// Workers is how many goroutines compile; 0 means 2.
+	Workers int
+}
+
+// wazeroEngine implements Engine.
+type wazeroEngine struct {
+	runtime  wazero.Runtime
+	cache    wazero.CompilationCache // nil: none
+	compiled wazero.CompiledModule
+	units    []artifact.UnitEntry
+	started  time.Time // zero of the time stamp counter
+}
+
+// NewWazero compiles a megabinary.
+func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine, error) {
+	e := &wazeroEngine{started: time.Now()}
+	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
+	if err != nil {
+		return nil, fmt.Errorf("reading the megabinary: %w", err)
+	}
+	if err := json.Unmarshal(section, &e.units); err != nil {
+		return nil, fmt.Errorf("reading section %s: %w", artifact.SectionUnits, err)
+	}
+	config := wazero.NewRuntimeConfigCompiler()
+	if o.Interpreter {
+		config = wazero.NewRuntimeConfigInterpreter()
+	}
+	config = config.WithDebugInfoEnabled(false).WithCoreFeatures(
+		api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst)
+	if o.CacheDir != "" && !o.Interpreter {
+		if err := checkCacheDir(o.CacheDir); err != nil {
+			return nil, err
+		}
+		if e.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
+			return nil, fmt.Errorf("opening the cache of compiled code: %w", err)
+		}
+		config = config.WithCompilationCache(e.cache)
+	}
+	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
+	if err := e.load(ctx, megabinary, o); err != nil {
+		return nil, errors.Join(err, e.Close(ctx))
+	}
+	return e, nil
+}
+
+func (e *wazeroEngine) load(ctx context.Context, megabinary []byte, o WazeroOptions) error {
+	if err := instantiateHost(ctx, e.runtime); err != nil {
+		return err
+	}
+	workers := o.Workers
+	if workers == 0 {
+		workers = 2
+	}
+	var err error
+	e.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), megabinary)
+	if err != nil {
+		return fmt.Errorf("compiling the megabinary: %w", err)
+	}
+	return nil
+}
+
+// Close implements Engine.
+func (e *wazeroEngine) Close(ctx context.Context) error {
+	err := e.runtime.Close(ctx)
+	if e.cache != nil {
+		err = errors.Join(err, e.cache.Close(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("closing the wazero engine: %w", err)
+	}
+	return nil
+}
+
+// wazeroMachine implements Machine. It is the context of its own calls into
+// guest code (see hostFunc.Call): a context without values that is never done.
+type wazeroMachine struct {
+	context.Context
+	engine *wazeroEngine
+	mem    *Memory
+	kernel Kernel
+	module api.Module
+	x87    x87.State
+
+	run        api.Function
+	save, load api.Function // nil until they are needed: each has a stack of 10 KiB
+}
+
+// NewMachine implements Engine.
+func (e *wazeroEngine) NewMachine(mem *Memory, k Kernel) (Machine, error) {
+	if err := mem.retain(); err != nil {
+		return nil, fmt.Errorf("making a machine: %w", err)
+	}
+	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New()}
+	ctx := experimental.WithMemoryAllocator(m.Context, sharedMemory{mem})
+	var err error
+	// Anonymous: any number of instances of one module may live at once.
+	m.module, err = e.runtime.InstantiateModule(ctx, e.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("making a machine: %w", err), mem.Close())
+	}
+	if m.run, err = m.function(guestabi.ExportRun); err != nil {
+		return nil, errors.Join(err, m.Close())
+	}
+	return m, nil
+}
+
+func (m *wazeroMachine) function(name string) (api.Function, error) {
+	f := m.module.ExportedFunction(name)
+	if f == nil {
+		return nil, fmt.Errorf("making a machine: the megabinary exports no function %q", name)
+	}
+	return f, nil
+}
+
+// sharedMemory gives an instance the whole of a Memory at once, whatever
+// minimum the module asks for: growing it would cost a call, and the length of
+// an instance's memory is read only when it is made.
+type sharedMemory struct{ mem *Memory }
+
+// Allocate implements experimental.MemoryAllocator.
+func (s sharedMemory) Allocate(_, _ uint64) experimental.LinearMemory { return s }
+
+// Reallocate implements experimental.LinearMemory.
+func (s sharedMemory) Reallocate(size uint64) []byte {
+	if size > uint64(len(s.mem.bytes)) {
+		return nil // growing fails
+	}
+	return s.mem.bytes
+}
+
+// Free implements experimental.LinearMemory. Machine.Close gives up the memory.
+func (s sharedMemory) Free() {}
+
+// Close implements Machine.
+func (m *wazeroMachine) Close() error {
+	if m.module == nil {
+		return nil
+	}
+	err := errors.Join(m.module.Close(m.Context), m.mem.Close())
+	m.module = nil
+	if err != nil {
+		return fmt.Errorf("closing a machine: %w", err)
+	}
+	return nil
+}
+
+// X87 implements Machine.
+func (m *wazeroMachine) X87() X87State { return &m.x87 }
+
+// Bind implements Machine.
+func (m *wazeroMachine) Bind(unit int, base guestabi.PC) error {
+	if unit < 0 || unit >= len(m.engine.units) {
+		return fmt.Errorf("binding unit %d: the megabinary has %d", unit, len(m.engine.units))
+	}
+	u := &m.engine.units[unit]
+	if u.ExportBase == "" && base != 0 {
+		return fmt.Errorf("binding unit %d at base %#x: it is not position-independent", unit, base)
+	}
+	if u.ExportBase != "" {
+		if err := m.setGlobal(u.ExportBase, uint64(base)); err != nil {
+			return fmt.Errorf("binding unit %d: %w", unit, err)
+		}
+	}
+	if err := m.setGlobal(u.ExportAdmitted, 1); err != nil {
+		return fmt.Errorf("binding unit %d: %w", unit, err)
+	}
+	return nil
+}
+
+func (m *wazeroMachine) setGlobal(name string, v uint64) error {
+	g, ok := m.module.ExportedGlobal(name).(api.MutableGlobal)
+	if !ok {
+		return fmt.Errorf("the megabinary exports no mutable global %q", name)
+	}
+	g.Set(v)
+	return nil
+}
+
+// SaveContext implements Machine.
+func (m *wazeroMachine) SaveContext(c *guestabi.Context) {
+	slot := m.mem.slot()
+	defer m.mem.releaseSlot(slot)
+	m.callContext(&m.save, guestabi.ExportSaveContext, slot)
+	c.Get(m.mem.bytes[slot:])
+}
+
+// LoadContext implements Machine.
+func (m *wazeroMachine) LoadContext(c *guestabi.Context) {
+	slot := m.mem.slot()
+	defer m.mem.releaseSlot(slot)
+	c.Put(m.mem.bytes[slot:])
+	m.callContext(&m.load, guestabi.ExportLoadContext, slot)
+}
+
+// callContext calls an export that takes a linear address. It runs beside the
+// guest code that called the host, on a stack of its own.
+func (m *wazeroMachine) callContext(f *api.Function, name string, slot uint32) {
+	if *f == nil {
+		var err error
+		if *f, err = m.function(name); err != nil {
+			panic("BUG: " + err.Error())
+		}
+	}
+	stack := [1]uint64{uint64(slot)}
+	if err := (*f).CallWithStack(m, stack[:]); err != nil {
+		panic(fmt.Sprintf("BUG: calling %s: %v", name, err))
+	}
+}
+
+// Run implements Machine.
+func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
+	stack := [1]uint64{uint64(pc)}
+	err := m.run.CallWithStack(m, stack[:])
+	if err == nil {
+		return guestabi.PC(stack[0]), nil
+	}
+	t := &Trap{Kind: trapKind(err), Err: err}
+	if g := m.module.ExportedGlobal(guestabi.LastPC.String()); g != nil {
+		t.PC = guestabi.PC(g.Get())
+	}
+	if t.Kind == TrapStackOverflow {
+		// The stack has grown to some 80 MB and would stay so.
+		if m.run, err = m.function(guestabi.ExportRun); err != nil {
+			return 0, err
+		}
+	}
+	return 0, t
+}
+
+// trapKinds maps wazero's errors, of which the type is internal, by their text
+// (internal/wasmruntime/errors.go of v1.12.0).
+var trapKinds = map[string]TrapKind{
+	"out of bounds memory access": TrapMemory,
+	"integer divide by zero":      TrapDivide,
+	"integer overflow":            TrapDivide,
+	"unaligned atomic":            TrapAlignment,
+	"stack overflow":              TrapStackOverflow,
+}
+
+// trapKind tells a trap of wasm code from a panic of a host function: only the
+// former has wazero's own error type innermost, which is no error of the Go
+// runtime and is not made anywhere else.
+func trapKind(err error) TrapKind {
+	var f *guestFault
+	if errors.As(err, &f) {
+		return TrapMemory
+	}
+	inner := err
+	for next := errors.Unwrap(inner); next != nil; next = errors.Unwrap(inner) {
+		inner = next
+	}
+	if fmt.Sprintf("%T", inner) != "*wasmruntime.Error" {
+		return TrapInternal
+	}
+	if kind, ok := trapKinds[inner.Error()]; ok {
+		return kind
+	}
+	return TrapInternal
+}
