@@ -83,3 +83,78 @@ func (m *Module) encodeNames() []byte {
 	b = by[KindGlobal].subsection(b, nameGlobal)
 	return data.subsection(b, nameData)
 }
+
+// decodeNames reads the name section as far as it is well-formed: it is for
+// people, and a fault in it makes no module invalid.
+func (m *Module) decodeNames(r *reader) {
+	for !r.done() && r.err == nil {
+		id := r.byte()
+		body := reader{data: r.bytes(r.u32())}
+		if r.err != nil {
+			return
+		}
+		switch id {
+		case nameModule:
+			if name := body.name(); body.err == nil {
+				m.Name = name
+			}
+		case nameFunction:
+			m.nameAll(&body, KindFunc, len(m.Funcs), func(i uint32, s string) { m.Funcs[i].Label = s })
+		case nameTable:
+			m.nameAll(&body, KindTable, len(m.Tables), func(i uint32, s string) { m.Tables[i].Label = s })
+		case nameMemory:
+			m.nameAll(&body, KindMemory, len(m.Memories), func(i uint32, s string) { m.Memories[i].Label = s })
+		case nameGlobal:
+			m.nameAll(&body, KindGlobal, len(m.Globals), func(i uint32, s string) { m.Globals[i].Label = s })
+		case nameData:
+			eachName(&body, func(i uint32, s string) {
+				if int(i) < len(m.Data) {
+					m.Data[i].Label = s
+				}
+			})
+		case nameLocal:
+			m.nameLocals(&body)
+		}
+	}
+}
+
+func eachName(r *reader, set func(i uint32, name string)) {
+	for n := r.count(2); n > 0; n-- {
+		i, name := r.u32(), r.name()
+		if r.err != nil {
+			return
+		}
+		set(i, name)
+	}
+}
+
+// nameAll names imports and definitions of one kind.
+func (m *Module) nameAll(r *reader, kind Kind, defined int, set func(i uint32, name string)) {
+	var imports []*Import
+	for i := range m.Imports {
+		if m.Imports[i].Kind == kind {
+			imports = append(imports, &m.Imports[i])
+		}
+	}
+	n := uint32(len(imports))
+	eachName(r, func(i uint32, name string) {
+		switch {
+		case i < n:
+			imports[i].Label = name
+		case int(i-n) < defined:
+			set(i-n, name)
+		}
+	})
+}
+
+func (m *Module) nameLocals(r *reader) {
+	first := m.Imported(KindFunc)
+	for n := r.count(2); n > 0 && r.err == nil; n-- {
+		f := r.u32()
+		names := make(map[uint32]string)
+		eachName(r, func(i uint32, name string) { names[i] = name })
+		if r.err == nil && f >= first && int(f-first) < len(m.Funcs) && len(names) > 0 {
+			m.Funcs[f-first].Names = names
+		}
+	}
+}
