@@ -1,0 +1,124 @@
+package oracle
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"megabinary.dev/plugins/recompile/internal/interp"
+	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/plugins/recompile/internal/lift"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
+)
+
+// Meaning runs a lifted function: the interpreter, or the wasm that it is
+// lowered to under some machine. st is changed in place. An access outside of
+// memory is a *interp.FaultError, a division trap is interp.ErrDivide and an
+// unaligned atomic is interp.ErrUnaligned, each wrapped or not.
+type Meaning interface {
+	Name() string
+	Run(f *ir.Func, st *interp.State) (interp.Exit, error)
+}
+
+// Interp is the IR interpreter as a Meaning.
+type Interp struct{}
+
+// maxSteps is more than any case of a few instructions needs; REP forms run at
+// most a memory's worth of iterations.
+const maxSteps = 1_000_000
+
+// Name implements Meaning.
+func (Interp) Name() string { return "interpreter" }
+
+// Run implements Meaning.
+func (Interp) Run(f *ir.Func, st *interp.State) (interp.Exit, error) {
+	return interp.Run(f, st, maxSteps)
+}
+
+// Evaluate runs c, lifted, under m.
+func Evaluate(m Meaning, f *ir.Func, c Case) (Outcome, error) {
+	st := Clone(c.State)
+	exit, err := m.Run(f, st)
+	o := Outcome{State: st, PC: uint64(exit.PC)}
+	var fault *interp.FaultError
+	switch {
+	case errors.As(err, &fault):
+		o.Signal = syscall.SIGSEGV
+	case errors.Is(err, interp.ErrDivide):
+		o.Signal = syscall.SIGFPE
+	case err != nil:
+		return o, fmt.Errorf("running % x under the %s: %w", c.Code, m.Name(), err)
+	case exit.Kind == ir.TermFault:
+		o.Signal = signalOf(exit.Fault)
+	}
+	return o, nil
+}
+
+func signalOf(f guestabi.Fault) syscall.Signal {
+	switch f {
+	case guestabi.FaultUndefined:
+		return syscall.SIGILL
+	case guestabi.FaultDivide:
+		return syscall.SIGFPE
+	case guestabi.FaultBreakpoint:
+		return syscall.SIGTRAP
+	default:
+		return syscall.SIGSEGV
+	}
+}
+
+// Undefined returns the flags that code leaves undefined, by their bits in
+// RFLAGS, with the instructions' names.
+func Undefined(code []byte) (undef uint64, names []string) {
+	for at := 0; at < len(code); {
+		in, err := x86.Decode(code[at:], CodeAt+uint64(at))
+		if err != nil {
+			return undef, append(names, "(bad)")
+		}
+		at += in.Len
+		names = append(names, in.Op.String())
+		row, ok := Row(in)
+		if !ok {
+			continue
+		}
+		undef &^= flagMask(row.Writes &^ row.Undef)
+		undef |= flagMask(row.Undef)
+	}
+	return undef, names
+}
+
+// Row returns the row of in.
+func Row(in x86.Inst) (lift.Row, bool) {
+	for _, f := range lift.Families() {
+		if row, ok := f.Rows[in.Op]; ok {
+			return row, true
+		}
+	}
+	return lift.Row{}, false
+}
+
+func flagMask(f lift.Flags) (mask uint64) {
+	for i, r := range []guestabi.Reg{guestabi.CF, guestabi.PF, guestabi.AF, guestabi.ZF, guestabi.SF, guestabi.OF} {
+		if f>>i&1 != 0 {
+			mask |= 1 << flagBit(r)
+		}
+	}
+	return mask
+}
+
+// Compare returns how got, an outcome of c, differs from what the CPU gives,
+// as the changes that each made, or two empty strings. Flags in undef do not
+// count; nor does the state after a fault of an instruction that may have been
+// done in part.
+func Compare(c Case, want, got Outcome, undef uint64) (wantText, gotText string) {
+	if want.Signal != 0 {
+		want.PC, got.PC = 0, 0
+	}
+	w := FormatChanges(c.State, want, len(c.Code), undef)
+	g := FormatChanges(c.State, got, len(c.Code), undef)
+	if w == g {
+		return "", ""
+	}
+	return w, g
+}
