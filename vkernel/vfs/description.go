@@ -109,11 +109,11 @@ func (f *FileDescription) IsPath() bool { return f.Flags()&linux.O_PATH != 0 }
 
 // Stat returns the attributes of what was opened.
 func (f *FileDescription) Stat() (linux.Stat, error) {
-	if s, ok := f.file.(interface{ Stat() (linux.Stat, error) }); ok {
-		return s.Stat()
-	}
 	if f.loc.Inode != nil {
 		return f.loc.Inode.Stat()
+	}
+	if s, ok := f.file.(interface{ Stat() (linux.Stat, error) }); ok {
+		return s.Stat()
 	}
 	return linux.Stat{}, linux.EBADF
 }
