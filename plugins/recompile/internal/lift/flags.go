@@ -8,7 +8,7 @@ import (
 	"megabinary.dev/sdk/guestabi"
 )
 
-// Reg returns the register of f, a single flag.
+// reg returns the register of f, a single flag.
 func (f Flags) reg() ir.Reg { return guestabi.CF + ir.Reg(bits.TrailingZeros8(uint8(f))) }
 
 // String lists the flags of f.
@@ -44,10 +44,12 @@ func (l *Lifter) clearFlags(f Flags) {
 }
 
 // flag returns one status flag as an i32, 0 or 1.
-func (l *Lifter) flag(f Flags) ir.Value { return l.getReg(f.reg()) }
+func (l *Lifter) flag(f Flags) ir.Value {
+	l.read |= f
+	return l.getReg(f.reg())
+}
 
-// keepUnless makes the flags of f, which have just been computed, take effect
-// only if cond is not zero: old holds what they were before.
+// setFlagIf writes one status flag if cond is not zero.
 func (l *Lifter) setFlagIf(cond ir.Value, f Flags, v ir.Value) {
 	l.setFlag(f, l.b.Select(v, l.flag(f), cond))
 }
@@ -70,7 +72,7 @@ type producer struct {
 	x, y, r ir.Value // zero-extended x and y; r with any upper bits
 }
 
-// flagsOf defines PF, ZF and SF by the result r of width w.
+// resultFlags defines PF, ZF and SF by the result r of width w.
 func (l *Lifter) resultFlags(r ir.Value, w int) {
 	l.setFlag(PF, l.parity(r))
 	l.setFlag(ZF, l.op(ir.I32Eqz, l.zx(r, w)))
@@ -145,6 +147,11 @@ const (
 	condLE
 	condG
 )
+
+// reads returns the flags that c looks at.
+func (c condition) reads() Flags {
+	return [...]Flags{OF, CF, ZF, CF | ZF, SF, PF, SF | OF, ZF | SF | OF}[c>>1]
+}
 
 // cond returns 1 if c holds, else 0.
 func (l *Lifter) cond(c condition) ir.Value {

@@ -53,9 +53,11 @@ type Lifter struct {
 
 	regs  [guestabi.NumRegs]ir.Value // what each register holds, or None
 	flags producer
-	ea    address // of the instruction's memory operand
+	ea    address    // of the instruction's memory operand
+	wraps []ir.Value // low 32 bits of each i64 value for which they were asked, or None
 	wrote Flags
-	ended bool // the guest block has its terminator
+	read  Flags
+	ended bool // the current block has its terminator
 }
 
 type address struct {
@@ -73,6 +75,7 @@ func (l *Lifter) startBlock(b *ir.Block) {
 	}
 	l.flags = producer{}
 	l.ea.block = ir.NoBlock
+	l.wraps = l.wraps[:0]
 	l.ended = false
 }
 

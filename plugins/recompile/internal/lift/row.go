@@ -30,9 +30,15 @@ type Row struct {
 	// UnsupportedError for a form that it does not know.
 	Lift func(l *Lifter, in x86.Inst) error
 	// Reads, Writes and Undef are the status flags that the instruction reads,
-	// sets to a defined value and leaves undefined. The lifter panics if Lift
-	// disagrees with Writes; tests mask Undef.
+	// sets to a defined value and leaves undefined. A flag that is only written
+	// under a condition is both read and written. The lifter panics if Lift
+	// disagrees; tests mask Undef.
 	Reads, Writes, Undef Flags
+	// UndefForm returns the flags of Writes that this form leaves undefined
+	// (nil: none), as OF after a shift by more than 1.
+	UndefForm func(in x86.Inst) Flags
+	// Lock says that Lift knows the LOCK prefix.
+	Lock bool
 }
 
 // Table maps each known mnemonic to its row.

@@ -17,6 +17,15 @@ type Family struct {
 func Families() []Family {
 	return []Family{
 		{"arith", arithRows()},
+		{"shift", shiftRows()},
+		{"muldiv", muldivRows()},
+		{"move", moveRows()},
+		{"bit", bitRows()},
+		{"exchange", compareExchangeRows()},
+		{"control", controlRows()},
+		{"flag", flagRows()},
+		{"system", systemRows()},
+		{"string", stringRows()},
 		{"sse", sseRows()},
 		{"x87", x87Rows()},
 	}
@@ -35,9 +44,3 @@ var table = sync.OnceValue(func() Table {
 	}
 	return all
 })
-
-// lookup returns the row of op.
-func lookup(op x86asm.Op) (Row, bool) {
-	row, ok := table()[op]
-	return row, ok
-}

@@ -61,7 +61,13 @@ func (l *Lifter) wrap(v ir.Value) ir.Value {
 	case ir.GuestAddr:
 		return l.b.GuestAddr32(uint64(in.Imm))
 	}
-	return l.b.Op(ir.I32WrapI64, v)
+	for len(l.wraps) <= int(v) {
+		l.wraps = append(l.wraps, ir.None)
+	}
+	if l.wraps[v] == ir.None {
+		l.wraps[v] = l.b.Op(ir.I32WrapI64, v)
+	}
+	return l.wraps[v]
 }
 
 // extendU returns v, an i32, zero-extended to i64.
