@@ -13,6 +13,7 @@ package ir
 
 import (
 	"fmt"
+	"math/bits"
 
 	"megabinary.dev/sdk/guestabi"
 )
@@ -70,8 +71,43 @@ type Block struct {
 	Entry bool
 	// Safepoint asks for the fuel check at the block's start; implies Entry.
 	Safepoint bool
-	Insts     []Inst
-	Term      Term
+	// Copy marks a block that the node splitter has copied: its PC is entered
+	// at the original.
+	Copy bool
+	// Preheader marks the block that the promotion of registers has put before
+	// a loop: whoever enters the loop, be it by its PC, comes through it.
+	Preheader bool
+	// Promoted are the registers that live in wasm locals inside of the block,
+	// and Dirty those of them whose globals may be out of date. Only the
+	// promotion pass sets them; a block whose successor differs in them ends
+	// with TermJump, where the lowering loads and stores what changes.
+	Promoted, Dirty RegSet
+	Insts           []Inst
+	Term            Term
+}
+
+// RegSet is a set of registers.
+type RegSet uint64
+
+// RegSetOf returns the set of the given registers.
+func RegSetOf(regs ...Reg) RegSet {
+	var s RegSet
+	for _, r := range regs {
+		s |= 1 << r
+	}
+	return s
+}
+
+// Has reports whether r is in s.
+func (s RegSet) Has(r Reg) bool { return s>>r&1 == 1 }
+
+// Regs returns the registers of s in order.
+func (s RegSet) Regs() []Reg {
+	var regs []Reg
+	for ; s != 0; s &= s - 1 {
+		regs = append(regs, Reg(bits.TrailingZeros64(uint64(s))))
+	}
+	return regs
 }
 
 // TermKind says how a block ends.

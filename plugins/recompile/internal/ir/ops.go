@@ -113,6 +113,11 @@ const (
 	I32AtomicRmw8CmpxchgU  // args: address, expected, replacement
 	I32AtomicRmw16CmpxchgU // args: address, expected, replacement
 	AtomicFence
+	// LinearAddr is the linear address of guest address args[0] + Imm, less the
+	// least displacement of those that share it. Only the pass addrbase makes
+	// it; the accesses that use it have Imm2 = 1, and their Imm is an unsigned
+	// offset below 2^32 that does not wrap.
+	LinearAddr
 	MemCopy // args: guest destination, guest source, bytes; as memmove
 	MemFill // args: guest destination, byte, bytes
 	Helper  // calls the host function named Helper (guestabi.Func) with List as arguments; its results are read with Result. It sees and changes no register
@@ -513,6 +518,7 @@ var Rows = [NumOps]Row{
 	I32AtomicRmw8CmpxchgU:  {Name: "I32AtomicRmw8CmpxchgU", Args: []Type{I32, I32, I32}, Result: I32, Effect: Writes, Imm: ImmDisp, Size: 1, Wasm: 0xfe4a},
 	I32AtomicRmw16CmpxchgU: {Name: "I32AtomicRmw16CmpxchgU", Args: []Type{I32, I32, I32}, Result: I32, Effect: Writes, Imm: ImmDisp, Size: 2, Wasm: 0xfe4b},
 	AtomicFence:            {Name: "AtomicFence", Effect: Writes, Wasm: 0xfe03},
+	LinearAddr:             {Name: "LinearAddr", Args: []Type{I32}, Result: I32, Imm: ImmDisp},
 	MemCopy:                {Name: "MemCopy", Args: []Type{I32, I32, I32}, Effect: Writes, Wasm: 0xfc0a},
 	MemFill:                {Name: "MemFill", Args: []Type{I32, I32, I32}, Effect: Writes, Wasm: 0xfc0b},
 	Helper:                 {Name: "Helper", Effect: Calls},

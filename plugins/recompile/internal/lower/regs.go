@@ -1,0 +1,100 @@
+package lower
+
+import (
+	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/wasm"
+)
+
+// localOf returns the local that r lives in within the current block.
+func (x *fn) localOf(r ir.Reg) (uint32, bool) {
+	if x.b.Promoted.Has(r) {
+		return x.regLocal(r), true
+	}
+	return 0, false
+}
+
+// regLocal returns the function's local for r.
+func (x *fn) regLocal(r ir.Reg) uint32 {
+	l, ok := x.promoted[r]
+	if !ok {
+		l = x.body.Local(wasm.ValType(r.Type()))
+		x.promoted[r] = l
+	}
+	return l
+}
+
+// getReg pushes r.
+func (x *fn) getReg(r ir.Reg) {
+	if l, ok := x.localOf(r); ok {
+		x.body.LocalGet(l)
+		return
+	}
+	x.body.GlobalGet(x.env.Globals[r])
+}
+
+// setGlobal pops a value into the global of r.
+func (x *fn) setGlobal(r ir.Reg) { x.body.GlobalSet(x.env.Globals[r]) }
+
+// spill brings the globals of the promoted registers regs up to date.
+func (x *fn) spill(regs ir.RegSet) {
+	for _, r := range regs.Regs() {
+		x.body.LocalGet(x.regLocal(r))
+		x.setGlobal(r)
+	}
+}
+
+// reload brings the locals of the promoted registers regs up to date.
+func (x *fn) reload(regs ir.RegSet) {
+	for _, r := range regs.Regs() {
+		x.body.GlobalGet(x.env.Globals[r])
+		x.body.LocalSet(x.regLocal(r))
+	}
+}
+
+// convert brings the registers from where they live in block from to where
+// they live in block to.
+func (x *fn) convert(from, to *ir.Block) {
+	x.spill(from.Dirty &^ to.Promoted)
+	x.reload(to.Promoted &^ from.Promoted)
+}
+
+// UsedRegs returns the registers whose globals the lowering of f touches.
+func UsedRegs(f *ir.Func) ir.RegSet {
+	var used ir.RegSet
+	for _, b := range f.Blocks {
+		used |= b.Promoted
+		if b.Safepoint {
+			used |= ir.RegSetOf(guestabi.Fuel)
+		}
+		for i := range b.Insts {
+			if op := b.Insts[i].Op; op == ir.Get || op == ir.Set {
+				used |= ir.RegSetOf(b.Insts[i].Reg)
+			}
+		}
+		switch b.Term.Kind {
+		case ir.TermCall:
+			used |= ir.RegSetOf(guestabi.LastPC)
+		case ir.TermSyscall:
+			used |= ir.RegSetOf(guestabi.RAX, guestabi.RDI, guestabi.RSI, guestabi.RDX, guestabi.R10, guestabi.R8, guestabi.R9)
+		}
+	}
+	return used
+}
+
+// UsedHelpers adds the host functions that the lowering of f calls.
+func UsedHelpers(f *ir.Func, used map[string]bool) {
+	for _, b := range f.Blocks {
+		if b.Safepoint {
+			used[guestabi.FuncSafepoint] = true
+		}
+		if b.Term.Kind == ir.TermSyscall {
+			used[guestabi.FuncSyscall] = true
+		}
+		for i := range b.Insts {
+			if b.Insts[i].Op == ir.Helper {
+				used[b.Insts[i].Helper] = true
+			}
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package recompile
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"google.golang.org/protobuf/proto"
+
+	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/artifact/programpb"
+	"megabinary.dev/sdk/stage"
+)
+
+// Name and Version of the stage. The version is part of the cache key: bump it
+// when the output changes.
+const (
+	Name    = "recompile"
+	Version = "1"
+)
+
+// schema is the JSON schema of the stage's configuration.
+const schema = `{
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "optimise": {"type": "boolean", "default": true, "description": "false runs the required passes only"},
+    "disablePasses": {"type": "array", "items": {"type": "string"}, "description": "passes to leave out"},
+    "verify": {"type": "boolean", "description": "check the IR between passes"}
+  }
+}`
+
+type config struct {
+	Optimise      *bool    `json:"optimise"`
+	DisablePasses []string `json:"disablePasses"`
+	Verify        bool     `json:"verify"`
+}
+
+// Stage returns the stage that turns an ELF file and the program in it into a
+// unit.
+func Stage() stage.Stage { return recompiler{} }
+
+type recompiler struct{}
+
+func (recompiler) Describe() stage.Description {
+	return stage.Description{
+		Name: Name, Kind: stage.KindRecompile, Version: Version,
+		Takes:  []string{artifact.MediaELF, artifact.MediaProgram},
+		Gives:  []string{artifact.MediaUnit, artifact.MediaUnitReport},
+		Schema: json.RawMessage(schema),
+		Doc:    "Recompiles the x86-64 program of an ELF file into a WebAssembly unit.",
+	}
+}
+
+func (recompiler) Run(ctx context.Context, req stage.Request) error {
+	var c config
+	if err := req.Config(&c); err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	elf, err := only(req, artifact.MediaELF)
+	if err != nil {
+		return err
+	}
+	defer elf.Close()
+	program, err := readProgram(req)
+	if err != nil {
+		return err
+	}
+	unit, report, err := Recompile(ctx, elf, program, Options{
+		NoOpt: c.Optimise != nil && !*c.Optimise, DisablePasses: c.DisablePasses, Verify: c.Verify,
+		Progress: func(done, total int) { req.Progress(int64(done), int64(total), "functions") },
+	})
+	if err != nil {
+		return err
+	}
+	for name, n := range report.Unknown {
+		req.Metric("unknown."+name, float64(n))
+	}
+	req.Metric("functions", float64(report.Functions))
+	req.Metric("instructions", float64(report.Instructions))
+	annotations := map[string]string{artifact.AnnotationSubject: report.Subject}
+	if err := write(req, artifact.MediaUnit, annotations, unit); err != nil {
+		return err
+	}
+	text, err := json.Marshal(report)
+	if err != nil {
+		return fmt.Errorf("encoding the report: %w", err)
+	}
+	return write(req, artifact.MediaUnitReport, annotations, text)
+}
+
+// only opens the one input of a media type.
+func only(req stage.Request, mediaType string) (stage.Blob, error) {
+	in := stage.ByMediaType(req, mediaType)
+	if len(in) != 1 {
+		return nil, fmt.Errorf("reading inputs: want one of type %s, have %d", mediaType, len(in))
+	}
+	return req.Open(in[0])
+}
+
+func readProgram(req stage.Request) (*programpb.Program, error) {
+	blob, err := only(req, artifact.MediaProgram)
+	if err != nil {
+		return nil, err
+	}
+	defer blob.Close()
+	b, err := io.ReadAll(blob)
+	if err != nil {
+		return nil, fmt.Errorf("reading the program: %w", err)
+	}
+	p := new(programpb.Program)
+	if err := proto.Unmarshal(b, p); err != nil {
+		return nil, fmt.Errorf("decoding the program: %w", err)
+	}
+	return p, nil
+}
+
+func write(req stage.Request, mediaType string, annotations map[string]string, b []byte) error {
+	w, err := req.Create(mediaType, annotations)
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", mediaType, err)
+	}
+	if _, err := w.Write(b); err != nil {
+		w.Close()
+		return fmt.Errorf("writing %s: %w", mediaType, err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("closing %s: %w", mediaType, err)
+	}
+	return nil
+}
