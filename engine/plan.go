@@ -24,6 +24,7 @@ type Plan struct {
 	Pipeline *Pipeline
 	Stages   []*PlannedStage
 	plugins  map[string]*loaded
+	source   []string // media types that the source gives
 }
 
 // PlannedStage is one stage of a plan.
@@ -34,6 +35,7 @@ type PlannedStage struct {
 	Description  stage.Description
 	plugin       *loaded
 	needs        []*PlannedStage // in the order of Spec.Needs; nil stands for the source
+	source       []string        // media types that the source gives
 }
 
 // Close ends the plan's plugins.
@@ -42,11 +44,16 @@ func (p *Plan) Close() { closeAll(p.plugins) }
 // Plan loads a pipeline's plugins, asks them for their stages and checks that
 // the stages fit together. It reports all that is wrong at once. Close the plan.
 func (p *Plugins) Plan(ctx context.Context, pipeline *Pipeline, l *lock.Lock) (*Plan, error) {
+	return p.planFrom(ctx, pipeline, l, artifact.ImageTypes())
+}
+
+// planFrom is Plan for a source of other media types than an image's.
+func (p *Plugins) planFrom(ctx context.Context, pipeline *Pipeline, l *lock.Lock, source []string) (*Plan, error) {
 	all, err := p.Load(pipeline, l)
 	if err != nil {
 		return nil, err
 	}
-	plan := &Plan{Pipeline: pipeline, plugins: all}
+	plan := &Plan{Pipeline: pipeline, plugins: all, source: source}
 	if err := plan.resolve(ctx, p); err != nil {
 		plan.Close()
 		return nil, err
@@ -86,7 +93,7 @@ func ready(spec *StageSpec, done map[string]*PlannedStage) bool {
 func (p *Plan) resolveStage(ctx context.Context, plugins *Plugins, spec *StageSpec, done map[string]*PlannedStage) (*PlannedStage, error) {
 	name, stageName, _ := strings.Cut(spec.Uses, "/")
 	plugin := p.plugins[name]
-	planned := &PlannedStage{Spec: spec, Plugin: plugin.spec, PluginDigest: plugin.Digest(), plugin: plugin}
+	planned := &PlannedStage{Spec: spec, Plugin: plugin.spec, PluginDigest: plugin.Digest(), plugin: plugin, source: p.source}
 	for _, need := range spec.Needs {
 		planned.needs = append(planned.needs, done[need.Name])
 	}
@@ -122,7 +129,7 @@ func choose(all []stage.Description, plugin, name string) (stage.Description, er
 // gives returns the media types that a need gives.
 func (s *PlannedStage) gives(i int) []string {
 	if s.needs[i] == nil {
-		return artifact.ImageTypes()
+		return s.source
 	}
 	return s.needs[i].Description.Gives
 }

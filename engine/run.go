@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -378,7 +379,7 @@ func (x *run) execute(ctx context.Context, s *PlannedStage, it item, event func(
 	collected := &collector{event: event, entry: cache.Entry{Metrics: make(map[string]float64)}}
 	result, err := s.plugin.Run(ctx, req, collected.on)
 	if err != nil {
-		return cache.Entry{}, explainDisk(err)
+		return cache.Entry{}, x.explainDisk(err)
 	}
 	entry := collected.finish()
 	entry.Outputs, err = x.takeIn(s, req.Out, result)
@@ -388,14 +389,23 @@ func (x *run) execute(ctx context.Context, s *PlannedStage, it item, event func(
 	return entry, x.checkInputs(s, it.inputs)
 }
 
-// explainDisk adds the remedy when a stage's message says that the disk is full;
-// across processes an error is a text.
-func explainDisk(err error) error {
-	if strings.Contains(err.Error(), "no space left on device") && !strings.Contains(err.Error(), "the disk is full") {
-		return fmt.Errorf("the disk is full (free some space, or use --store on another file system): %w", err)
+// explainDisk adds the remedy when a stage failed because the disk is full:
+// across processes an error is a text, and a module is told of an I/O error only.
+func (x *run) explainDisk(err error) error {
+	full := strings.Contains(err.Error(), syscall.ENOSPC.Error())
+	if !full && strings.Contains(err.Error(), "I/O error") {
+		var fs syscall.Statfs_t
+		full = syscall.Statfs(x.scratch.Dir, &fs) == nil && fs.Bavail < minFreeBlocks
+	}
+	if full && !errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: %w", store.Explain(syscall.ENOSPC), err)
 	}
 	return err
 }
+
+// minFreeBlocks is the number of free blocks of a file system below which an
+// I/O error is put down to a full disk.
+const minFreeBlocks = 64
 
 // collector gathers what a running stage says.
 type collector struct {

@@ -270,7 +270,9 @@ func (p *Plugin) start(ctx context.Context) (*process, error) {
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
 		StartTimeout:     p.config.StartTimeout,
-		Stderr:           pr.stderr,
+		Stderr:           pr.stderr, // of the process: a panic of Go's
+		SyncStdout:       pr.stderr, // what the stage prints
+		SyncStderr:       pr.stderr,
 		Logger:           hclog.NewNullLogger(),
 	}
 	if !p.config.Own {
