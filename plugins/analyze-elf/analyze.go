@@ -1,0 +1,124 @@
+// Package analyzeelf is the stage that finds the code in an ELF file: functions,
+// basic blocks, jump tables and code pointers. It reads hostile input, so it is
+// shipped as a sandboxed module.
+package analyzeelf
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"megabinary.dev/plugins/analyze-elf/internal/elf64"
+	pb "megabinary.dev/sdk/artifact/programpb"
+)
+
+// Options are the configuration of the stage. The zero value works.
+type Options struct {
+	// Hints are link-time addresses of code that an earlier analysis missed.
+	Hints []uint64 `json:"hints,omitempty"`
+}
+
+// maxRounds bounds how often the guesses (addresses in instructions, in data,
+// gaps) are made again after one of them found code.
+const maxRounds = 16
+
+// Analyze finds the code of the ELF file of the given size behind r.
+func Analyze(ctx context.Context, r io.ReaderAt, size int64, opts Options) (program *pb.Program, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			program, err = nil, fmt.Errorf("analyzing ELF file: BUG: %v", p)
+		}
+	}()
+	f, err := elf64.Open(r, size)
+	if err != nil {
+		return nil, fmt.Errorf("analyzing ELF file: %w", err)
+	}
+	a, err := newAnalysis(ctx, f)
+	if err != nil {
+		return nil, fmt.Errorf("analyzing ELF file: %w", err)
+	}
+	names := map[uint64]string{}
+	if err := a.discover(names, opts.Hints); err != nil {
+		return nil, fmt.Errorf("analyzing ELF file: %w", err)
+	}
+	program = a.program(names)
+	program.Size = uint64(size)
+	hash := sha256.New()
+	if _, err := io.Copy(hash, io.NewSectionReader(r, 0, size)); err != nil {
+		return nil, fmt.Errorf("hashing ELF file: %w", err)
+	}
+	program.Sha256 = hex.EncodeToString(hash.Sum(nil))
+	return program, nil
+}
+
+func newAnalysis(ctx context.Context, f *elf64.File) (*analysis, error) {
+	c := newCode(f)
+	if len(c.regions) == 0 {
+		return nil, &elf64.FormatError{Offset: 0, Reason: "no executable segment"}
+	}
+	a := &analysis{
+		code: c, ctx: ctx, file: f,
+		functions: map[uint32]function{},
+		origins:   map[uint32]pb.Origin{},
+		from:      map[uint32]uint32{},
+		tables:    map[uint32]*table{},
+		reasons:   map[uint32]string{},
+		refused:   map[uint64]string{},
+		dataRefs:  map[uint64]uint32{},
+		pointers:  map[uint64]bool{},
+		slots:     map[uint64]uint32{},
+	}
+	for _, name := range []string{".eh_frame", ".eh_frame_hdr", ".gcc_except_table", ".gopclntab"} {
+		if s := f.Section(name); s != nil {
+			a.unwind = append(a.unwind, [2]uint64{s.Addr, s.Addr + s.Size})
+		}
+	}
+	return a, nil
+}
+
+// discover finds all code, from the most certain evidence to the least.
+func (a *analysis) discover(names map[uint64]string, hints []uint64) error {
+	a.readRelocs()
+	a.declare(names)
+	a.seedTrusted(hints)
+	if err := a.settle(); err != nil {
+		return err
+	}
+	a.scanRelocs()
+	for range maxRounds {
+		if err := a.settle(); err != nil {
+			return err
+		}
+		found := a.followRefs()
+		if !found {
+			found = a.scanData()
+		}
+		if !found {
+			found = a.guessTables()
+		}
+		if !found {
+			var err error
+			if found, err = a.fillGaps(); err != nil {
+				return err
+			}
+		}
+		if !found {
+			return nil
+		}
+	}
+	return a.settle()
+}
+
+// settle follows flow and jump tables until there is no more.
+func (a *analysis) settle() error {
+	for {
+		if err := a.drain(); err != nil {
+			return err
+		}
+		if !a.resolveTables() {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,385 @@
+package analyzeelf
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"megabinary.dev/plugins/analyze-elf/internal/elf64"
+	pb "megabinary.dev/sdk/artifact/programpb"
+)
+
+// Limits on jump tables. The largest in the corpus has 3,000 entries.
+const (
+	maxBounded   = 1 << 16
+	maxUnbounded = 4096
+)
+
+// table is a jump table.
+type table struct {
+	addr    uint64
+	base    uint64 // added to each entry
+	entry   uint64 // size of an entry in bytes: 4 or 8
+	signed  bool   // 4-byte entries are offsets from base
+	bound   uint64 // number of entries if a comparison or mask shows it, or 0
+	limit   uint64 // number of values of the index by its width, or 0
+	targets []uint32
+}
+
+// resolveTables looks for the table of each indirect jump that has none. It
+// reports whether that queued new code.
+func (a *analysis) resolveTables() bool {
+	queued := false
+	for _, i := range a.indirect {
+		if a.tables[i] != nil {
+			continue
+		}
+		t, reason := a.findTable(i)
+		if t == nil {
+			a.reasons[i] = reason
+			continue
+		}
+		a.readTable(t, i)
+		if len(t.targets) == 0 {
+			a.reasons[i] = fmt.Sprintf("the table at %#x has no entry that is code", t.addr)
+			continue
+		}
+		delete(a.reasons, i)
+		a.tables[i] = t
+		for _, to := range t.targets {
+			if _, ok := a.from[to]; !ok {
+				a.from[to] = i
+			}
+			if a.kinds[to] == kindNone {
+				queued = true
+			}
+			a.origin(to, pb.Origin_ORIGIN_JUMP_TABLE)
+			a.queue(to)
+			if t.bound == 0 && t.entry == 8 { // labels as values: the address may be used elsewhere
+				a.marks[to] |= markEntry
+			}
+		}
+	}
+	return queued
+}
+
+// findTable returns the table that the indirect jump at index i reads, or why
+// there is none.
+func (a *analysis) findTable(i uint32) (*table, string) {
+	in, err := a.decode(i)
+	if err != nil {
+		return nil, err.Error()
+	}
+	if m, ok := in.Mem(0); ok {
+		return a.absoluteTable(i, m, 8)
+	}
+	f := familyOf(in.Args[0])
+	at := i
+	for range 8 {
+		def, p, ok := a.definition(at, f)
+		if !ok {
+			return nil, "target comes from a register that is set elsewhere"
+		}
+		at = p
+		switch def.Op {
+		case x86asm.MOV:
+			if m, ok := def.Mem(1); ok {
+				return a.absoluteTable(p, m, uint64(def.ArgSize(0)))
+			}
+			if f = familyOf(def.Args[1]); f == noReg {
+				return nil, "target is a constant"
+			}
+		case x86asm.ADD:
+			if _, ok := def.Mem(1); ok {
+				return nil, "target is a sum with memory"
+			}
+			return a.relativeTable(p, f, familyOf(def.Args[1]), 0)
+		case x86asm.LEA:
+			m, _ := def.Mem(1)
+			if m.Index == 0 || m.Scale != 1 {
+				return nil, "target is a computed address"
+			}
+			return a.relativeTable(p, familyOf(m.Base), familyOf(m.Index), uint64(m.Disp))
+		default:
+			return nil, fmt.Sprintf("target comes from %v", def.Op)
+		}
+	}
+	return nil, "target is copied too often"
+}
+
+// absoluteTable takes a load of a whole address from memory.
+func (a *analysis) absoluteTable(i uint32, m x86asm.Mem, size uint64) (*table, string) {
+	if m.Base == x86asm.RIP || m.Base == 0 && m.Index == 0 {
+		return nil, "" // through a variable: a GOT slot or a function pointer
+	}
+	if size != 8 && (size != 4 || a.file.PositionIndependent) {
+		return nil, "target has an odd size"
+	}
+	addr, index, ok := a.tableAddress(i, m, uint8(size))
+	if !ok {
+		return nil, "target is loaded through a pointer"
+	}
+	t := &table{addr: addr, entry: size}
+	t.bound, t.limit = a.bound(i, index)
+	return t, ""
+}
+
+// relativeTable takes a sum of two registers (and disp) before index i, one of
+// them a constant and the other an offset loaded from a table.
+func (a *analysis) relativeTable(i uint32, x, y family, disp uint64) (*table, string) {
+	for range 2 {
+		if base, ok := a.constant(i, x); ok && base != 0 {
+			if t := a.offsetTable(i, y); t != nil {
+				t.base = base + disp
+				return t, ""
+			}
+		}
+		x, y = y, x
+	}
+	if a.offsetTable(i, x) != nil || a.offsetTable(i, y) != nil {
+		return nil, "the base of the jump table is not visible"
+	}
+	return nil, "target is a sum of registers"
+}
+
+// offsetTable returns the table that register f was loaded from, as a
+// sign-extended offset of 4 bytes.
+func (a *analysis) offsetTable(i uint32, f family) *table {
+	wide := false
+	for range 6 {
+		def, p, ok := a.definition(i, f)
+		if !ok {
+			return nil
+		}
+		i = p
+		switch def.Op {
+		case x86asm.CDQE:
+			wide = true
+			continue
+		case x86asm.MOVSXD, x86asm.MOV:
+			m, ok := def.Mem(1)
+			if !ok {
+				f = familyOf(def.Args[1])
+				wide = wide || def.Op == x86asm.MOVSXD
+				continue
+			}
+			if def.Op == x86asm.MOV && (!wide || def.ArgSize(0) != 4) || def.ArgSize(1) != 4 {
+				return nil
+			}
+			addr, index, ok := a.tableAddress(p, m, 4)
+			if !ok {
+				return nil
+			}
+			t := &table{addr: addr, entry: 4, signed: true}
+			t.bound, t.limit = a.bound(p, index)
+			return t
+		}
+		return nil
+	}
+	return nil
+}
+
+// tableAddress splits a memory operand before index i into the address of a
+// table and the register that indexes it.
+func (a *analysis) tableAddress(i uint32, m x86asm.Mem, scale uint8) (addr uint64, index family, ok bool) {
+	base, idx := familyOf(m.Base), familyOf(m.Index)
+	disp := uint64(m.Disp)
+	switch {
+	case m.Segment == x86asm.FS || m.Segment == x86asm.GS:
+		return 0, noReg, false
+	case m.Base == 0 && m.Index != 0:
+		return disp, idx, m.Scale == scale || m.Scale == 1
+	case m.Index == 0: // the sum was made before
+		def, p, ok := a.definition(i, base)
+		if !ok {
+			return 0, noReg, false
+		}
+		switch def.Op {
+		case x86asm.ADD:
+			if y := familyOf(def.Args[1]); y != noReg {
+				return a.splitSum(p, base, y, disp)
+			}
+		case x86asm.LEA:
+			if s, _ := def.Mem(1); s.Index != 0 && s.Base != 0 {
+				return a.splitSum(p, familyOf(s.Base), familyOf(s.Index), disp+uint64(s.Disp))
+			}
+		}
+		return 0, noReg, false
+	case m.Scale == scale:
+		c, ok := a.constant(i, base)
+		return c + disp, idx, ok && c != 0
+	case m.Scale == 1:
+		return a.splitSum(i, base, idx, disp)
+	}
+	return 0, noReg, false
+}
+
+// splitSum tells the constant of two registers from the index.
+func (a *analysis) splitSum(i uint32, x, y family, disp uint64) (uint64, family, bool) {
+	if c, ok := a.constant(i, x); ok && c != 0 {
+		return c + disp, y, true
+	}
+	if c, ok := a.constant(i, y); ok && c != 0 {
+		return c + disp, x, true
+	}
+	return 0, noReg, false
+}
+
+// readTable reads the targets of t, which the jump at index i uses. Without a
+// visible bound it stops where another table begins or a target leaves the
+// function for something that is not known to be code.
+func (a *analysis) readTable(t *table, i uint32) {
+	limit := uint64(maxUnbounded)
+	switch {
+	case t.bound != 0:
+		limit = t.bound
+	case t.limit != 0:
+		limit = min(limit, t.limit)
+	}
+	own := a.extent(i)
+	seen := map[uint32]bool{}
+	for n := range limit {
+		at := t.addr + n*t.entry
+		if _, named := a.dataRefs[at]; t.bound == 0 && n > 0 && named {
+			break
+		}
+		to, ok := a.readEntry(t, at)
+		if !ok || t.bound == 0 && (to < own.start || to >= own.end) && !a.known(to) {
+			t.bound = 0
+			break
+		}
+		if !seen[to] {
+			seen[to] = true
+			t.targets = append(t.targets, to)
+		}
+	}
+	slices.Sort(t.targets)
+}
+
+// readEntry returns the target that the entry at an address holds.
+func (a *analysis) readEntry(t *table, at uint64) (uint32, bool) {
+	if t.entry == 8 {
+		v, ok := a.pointer(at)
+		if !ok {
+			return 0, false
+		}
+		return a.index(v)
+	}
+	b := a.file.Bytes(at, 4)
+	if len(b) < 4 {
+		return 0, false
+	}
+	v := uint64(le.Uint32(b))
+	if t.signed {
+		v = t.base + uint64(int64(int32(v)))
+	}
+	return a.index(v)
+}
+
+// pointer returns the link-time address that the word at addr holds once ld.so
+// has run.
+func (a *analysis) pointer(addr uint64) (uint64, bool) {
+	n, ok := slices.BinarySearchFunc(a.relocs, addr, func(r elf64.Reloc, at uint64) int {
+		switch {
+		case r.Where < at:
+			return -1
+		case r.Where > at:
+			return 1
+		}
+		return 0
+	})
+	if ok {
+		return a.relocs[n].Value, true
+	}
+	if a.file.PositionIndependent {
+		return 0, false
+	}
+	return a.file.Uint64(addr)
+}
+
+// extent returns the range of the function around index i: its known end, or
+// the start of the next function.
+func (a *analysis) extent(i uint32) span {
+	if !a.extentsValid {
+		a.extents = a.extents[:0]
+		for s, f := range a.functions {
+			a.extents = append(a.extents, span{s, f.end})
+		}
+		slices.SortFunc(a.extents, func(x, y span) int { return int(int64(x.start) - int64(y.start)) })
+		a.extentsValid = true
+	}
+	n := sort.Search(len(a.extents), func(n int) bool { return a.extents[n].start > i })
+	own := span{0, uint32(len(a.kinds))}
+	if n < len(a.extents) {
+		own.end = a.extents[n].start
+	}
+	if n > 0 {
+		own.start = a.extents[n-1].start
+		if end := a.extents[n-1].end; end > i {
+			own.end = end
+		}
+	}
+	return own
+}
+
+// guessTables gives the indirect jumps whose table is not visible every table
+// of offsets that their function names: its first two targets lie in that
+// function. It reports whether that found new code.
+func (a *analysis) guessTables() bool {
+	byFunction := map[uint32][]uint32{}
+	for _, i := range a.indirect {
+		if a.tables[i] == nil && a.reasons[i] != "" {
+			own := a.extent(i).start
+			byFunction[own] = append(byFunction[own], i)
+		}
+	}
+	if len(byFunction) == 0 {
+		return false
+	}
+	found := map[uint32]*table{} // by function
+	for _, addr := range slices.Sorted(maps.Keys(a.dataRefs)) {
+		from := a.dataRefs[addr]
+		own := a.extent(from)
+		if byFunction[own.start] == nil || addr%4 != 0 {
+			continue
+		}
+		t := &table{addr: addr, base: addr, entry: 4, signed: true}
+		a.readTable(t, from)
+		if len(t.targets) < 2 || !a.plausibleTable(t, own) {
+			continue
+		}
+		if all := found[own.start]; all != nil {
+			all.targets = append(all.targets, t.targets...)
+		} else {
+			found[own.start] = t
+		}
+	}
+	changed := false
+	for start, t := range found {
+		slices.Sort(t.targets)
+		t.targets = slices.Compact(t.targets)
+		for _, i := range byFunction[start] {
+			a.tables[i] = t
+			delete(a.reasons, i)
+		}
+		for _, to := range t.targets {
+			changed = changed || a.kinds[to] == kindNone
+			a.enter(to, pb.Origin_ORIGIN_JUMP_TABLE)
+		}
+	}
+	return changed
+}
+
+// plausibleTable reports whether every target of t inside of the function looks
+// like code.
+func (a *analysis) plausibleTable(t *table, own span) bool {
+	for _, to := range t.targets {
+		if to < own.start || to >= own.end || !a.known(to) && !a.plausible(to, false) {
+			return false
+		}
+	}
+	return true
+}
