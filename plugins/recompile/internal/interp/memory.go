@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/sdk/guestabi"
 )
 
 // Memory is guest memory: windows at guest addresses. Bytes outside of every
@@ -53,7 +54,18 @@ func (m Memory) Store(addr uint32, p []byte) error {
 }
 
 // ea returns the guest address that in accesses.
-func (m *machine) ea(in *ir.Inst) uint32 { return uint32(m.vals[in.Args[0]].Lo) + uint32(in.Imm) }
+func (m *machine) ea(in *ir.Inst) uint32 {
+	a := uint32(m.vals[in.Args[0]].Lo) + uint32(in.Imm)
+	if in.Imm2 != 0 { // the base is a linear address
+		a += guestabi.AddrBias
+	}
+	return a
+}
+
+// linearAddr is the base of such accesses.
+func linearAddr(m *machine, in *ir.Inst) (Val, error) {
+	return Val{Lo: uint64(uint32(m.vals[in.Args[0]].Lo) + uint32(in.Imm) - guestabi.AddrBias)}, nil
+}
 
 func readInt(b []byte) uint64 {
 	var p [8]byte

@@ -16,6 +16,7 @@ var handlers = [ir.NumOps]handler{
 	ir.V128Const:    immV128,
 	ir.GuestAddr:    guestAddr,
 	ir.GuestAddr32:  guestAddr,
+	ir.LinearAddr:   linearAddr,
 	ir.Get:          getReg,
 	ir.Set:          setReg,
 	ir.Select:       selectVal,
