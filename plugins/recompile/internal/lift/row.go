@@ -39,6 +39,9 @@ type Row struct {
 	UndefForm func(in x86.Inst) Flags
 	// Lock says that Lift knows the LOCK prefix.
 	Lock bool
+	// Absent says that the processor which our CPUID describes lacks the
+	// instruction, so that it must fault though the host's CPU may know it.
+	Absent bool
 }
 
 // Table maps each known mnemonic to its row.

@@ -3,8 +3,6 @@ package lift
 import (
 	"fmt"
 	"sync"
-
-	"golang.org/x/arch/x86/x86asm"
 )
 
 // Family is a named part of the table; each has its file, table_<name>.go.

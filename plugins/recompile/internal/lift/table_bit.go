@@ -203,8 +203,9 @@ func compareExchangeRows() Table {
 	}
 }
 
-// liftCmpxchg writes its destination whether or not it compares equal: with
-// what was there if not.
+// liftCmpxchg writes memory whether or not it compares equal: with what was
+// there if not. A register that does not compare equal is not written, so that
+// it keeps even the upper half that a 32-bit write would clear.
 func liftCmpxchg(l *Lifter, in x86.Inst) error {
 	if !l.integer(in.Args[0], in.Args[1]) {
 		return l.unsupported("operands")
@@ -219,15 +220,22 @@ func liftCmpxchg(l *Lifter, in x86.Inst) error {
 	} else {
 		old = l.get(in.Args[0])
 		equal = l.op(ir.I32Eq, old, acc)
-		if in.Args[0] != accumulator(w) {
-			l.set(in.Args[0], l.b.Select(v, old, equal))
-		} else {
-			l.set(in.Args[0], v) // compares equal with itself
-		}
+		l.exchangeIf(equal, in.Args[0], old, v, w)
 	}
 	l.setFailed(in, w, old, equal)
 	l.subFlags(acc, old, l.op(ir.I32Sub, acc, old), w)
 	return nil
+}
+
+// exchangeIf writes v to operand a, which holds old, if equal is not zero.
+func (l *Lifter) exchangeIf(equal ir.Value, a x86asm.Arg, old, v ir.Value, w int) {
+	r, isReg := a.(x86asm.Reg)
+	if !isReg || w != 32 {
+		l.set(a, l.b.Select(v, old, equal))
+		return
+	}
+	reg, _, _, _ := gpr(r)
+	l.setReg(reg, l.b.Select(l.extendU(v), l.getReg(reg), equal))
 }
 
 // setFailed loads the accumulator with old unless it compared equal, when it

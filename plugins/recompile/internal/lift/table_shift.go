@@ -28,9 +28,22 @@ func shiftRows() Table {
 	}
 }
 
+// constCount returns count operand a, modulo what the operand's size asks for,
+// or -1 if it is in cl.
+func constCount(in x86.Inst, a x86asm.Arg) int {
+	n, ok := a.(x86asm.Imm)
+	switch {
+	case !ok:
+		return -1
+	case in.ArgSize(0) == 8:
+		return int(n & 63)
+	}
+	return int(n & 31)
+}
+
 // undefRotate: OF is defined for a count of 1 only.
 func undefRotate(in x86.Inst) Flags {
-	if n, ok := in.Args[1].(x86asm.Imm); ok && n&31 <= 1 {
+	if n := constCount(in, in.Args[1]); n == 0 || n == 1 {
 		return 0
 	}
 	return OF
@@ -41,7 +54,7 @@ func undefRotate(in x86.Inst) Flags {
 func undefShift(in x86.Inst) Flags {
 	undef := undefRotate(in)
 	if w := in.ArgSize(0) * 8; w < 32 {
-		if n, ok := in.Args[1].(x86asm.Imm); !ok || int(n&31) >= w {
+		if n := constCount(in, in.Args[1]); n < 0 || n >= w {
 			undef |= CF
 		}
 	}
@@ -50,11 +63,11 @@ func undefShift(in x86.Inst) Flags {
 
 // undefDouble: with a count above 16, 16-bit operands get any result.
 func undefDouble(in x86.Inst) Flags {
-	n, ok := in.Args[2].(x86asm.Imm)
-	if ok && n&31 <= 1 {
+	n := constCount(in, in.Args[2])
+	if n == 0 || n == 1 {
 		return 0
 	}
-	if in.ArgSize(0) == 2 && (!ok || n&31 > 16) {
+	if in.ArgSize(0) == 2 && (n < 0 || n > 16) {
 		return arith
 	}
 	return OF
@@ -213,14 +226,6 @@ func carryRotate(left bool) handler {
 		w := l.width(in.Args[0])
 		c := l.shiftCount(in.Args[1], w)
 		x := l.get(in.Args[0])
-		if w < 32 { // the count is modulo w + 1
-			if c.known >= 0 {
-				c = count{v: l.b.I32(int32(c.known % (w + 1))), nonzero: ir.None, known: c.known % (w + 1)}
-			} else {
-				c.v = l.opImm(ir.I32RemU, c.v, int64(w+1))
-				c.nonzero = l.nonzero(c.v)
-			}
-		}
 		if c.known == 0 {
 			l.set(in.Args[0], x)
 			return nil
@@ -245,11 +250,18 @@ func carryRotate(left bool) handler {
 	}
 }
 
-// carryRotateNarrow rotates the w+1 bits of CF and x within an i64.
+// carryRotateNarrow rotates the w+1 bits of CF and x within an i64. Below 32
+// bits the count is modulo w+1.
 func (l *Lifter) carryRotateNarrow(x ir.Value, c count, w int, left bool) (r, carry ir.Value) {
 	cf := l.b.Op(ir.I64Shl, l.extendU(l.flag(CF)), l.b.I64(int64(w)))
 	v := l.b.Op(ir.I64Or, l.extendU(x), cf)
 	n := l.extendU(c.v)
+	switch {
+	case w < 32 && c.known >= 0:
+		n = l.b.I64(int64(c.known % (w + 1)))
+	case w < 32:
+		n = l.opImm(ir.I32RemU, n, int64(w+1))
+	}
 	rest := l.b.Op(ir.I64Sub, l.b.I64(int64(w+1)), n)
 	if !left {
 		n, rest = rest, n
