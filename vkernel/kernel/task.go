@@ -33,13 +33,13 @@ func (a Args) Addr(i int) uint64 { return a[i] }
 type Task struct {
 	k    *Kernel
 	c    *Container
-	tid  int
+	tg   *ThreadGroup // never changes
+	tid  atomic.Int64 // changes if a thread that is not the leader calls execve
 	comm atomic.Pointer[string]
 
-	tg      *ThreadGroup // never changes
 	machine machine.Machine
 	mm      atomic.Pointer[mm.AddressSpace]
-	units   *unitTable
+	units   *unitTable // of the address space
 	files   atomic.Pointer[vfs.FDTable]
 	fs      atomic.Pointer[vfs.FSContext]
 	creds   atomic.Pointer[vfs.Creds]
@@ -47,29 +47,29 @@ type Task struct {
 	// wake holds at most one token; whoever gives the task something to look
 	// at (a signal, an exit, a continue) sets work, then sends.
 	wake chan struct{}
-	// work is non-zero if the task must look at its signals before it runs
-	// guest code again.
-	work atomic.Uint32
+	// work is set if the task must look at its signals before it runs guest
+	// code again. Set and cleared with Container.mu held.
+	work atomic.Bool
 
-	sig      taskSignals
-	exit     exitState
+	sig taskSignals // guarded by Container.mu
+
+	// What a syscall handler leaves for the syscall's exit to do.
+	next     guestabi.PC // behind the syscall that executes
 	redirect redirect
-	restart  func(*Task) (uint64, error) // of restart_syscall(2), set with ERESTART_RESTARTBLOCK
+	restart  func(*Task) (uint64, error) // goes with ERESTART_RESTARTBLOCK
+	fatal    bool                        // the task ends now
 
 	clearChildTID uint64 // set_tid_address(2)
 	robustList    uint64
 	vforkDone     chan struct{} // closed at exec or exit, if the parent waits
 	pdeathSignal  int
-	parentTask    *Task // creator, for vfork and PR_SET_PDEATHSIG
 	startTime     time.Time
-	cpuTime       atomic.Int64 // nanoseconds in guest code, approximated
-	runStart      atomic.Int64 // when guest code was entered, or 0
-	lastSyscall   atomic.Uint64
 	timerSlack    uint64
 	noNewPrivs    bool
 	keepCaps      bool
-	syscallIP     guestabi.PC // PC after the syscall that is executing
-	inSyscall     bool
+
+	cpuTime  atomic.Int64 // nanoseconds that the task ran, without blocking
+	runStart atomic.Int64 // when it last began to, nanoseconds since boot; 0: it blocks
 }
 
 // Kernel returns the kernel that all containers of this process share.
@@ -79,7 +79,7 @@ func (t *Task) Kernel() *Kernel { return t.k }
 func (t *Task) Container() *Container { return t.c }
 
 // TID returns the thread's id in its container.
-func (t *Task) TID() int { return t.tid }
+func (t *Task) TID() int { return int(t.tid.Load()) }
 
 // TGID returns the process id: the id of the thread group.
 func (t *Task) TGID() int { return t.tg.id }

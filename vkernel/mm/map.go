@@ -18,6 +18,8 @@ type MapOpts struct {
 	File      File // nil: anonymous
 	Offset    uint64
 	Name      string // of an anonymous mapping, for /proc/PID/maps
+
+	NameOffset uint64 // offset that /proc/PID/maps shows with Name
 }
 
 // Map implements mmap(2) and returns the guest address.
@@ -72,7 +74,7 @@ func (as *AddressSpace) mapLocked(o MapOpts, n uint64, obj *object) (uint64, err
 	if !as.fits(n) {
 		return 0, linux.ENOMEM
 	}
-	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, Name: o.Name, object: obj}
+	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, Name: o.Name, Offset: o.NameOffset, object: obj}
 	if o.File != nil {
 		v.Offset, v.Name = o.Offset, o.File.MapName()
 	} else if o.Shared && v.Name == "" {

@@ -440,3 +440,33 @@ func (as *AddressSpace) findHole(n uint64) (uint64, error) {
 	}
 	return 0, errNoRange
 }
+
+// TryAcquire adds a user unless the last one has gone.
+func (as *AddressSpace) TryAcquire() bool {
+	as.mu.Lock()
+	defer as.mu.Unlock()
+	if as.refs == 0 {
+		return false
+	}
+	as.refs++
+	return true
+}
+
+// Users returns how many tasks share the address space.
+func (as *AddressSpace) Users() int {
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	return as.refs
+}
+
+// SharedObject returns the object, and the offset in it, that backs addr if that
+// is shared memory. Objects are comparable.
+func (as *AddressSpace) SharedObject(addr uint64) (obj any, off uint64, ok bool) {
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	i := as.find(addr)
+	if i == len(as.vmas) || as.vmas[i].Start > addr || as.vmas[i].object == nil {
+		return nil, 0, false
+	}
+	return as.vmas[i].object, as.vmas[i].Offset + addr - as.vmas[i].Start, true
+}
