@@ -95,11 +95,13 @@ func (a *analysis) discover(names map[uint64]string, hints []uint64) error {
 		if !found {
 			found = a.scanData()
 		}
+		var err error
 		if !found {
-			found = a.guessTables()
+			if found, err = a.guessTables(); err != nil {
+				return err
+			}
 		}
 		if !found {
-			var err error
 			if found, err = a.fillGaps(); err != nil {
 				return err
 			}
@@ -117,8 +119,8 @@ func (a *analysis) settle() error {
 		if err := a.drain(); err != nil {
 			return err
 		}
-		if !a.resolveTables() {
-			return nil
+		if queued, err := a.resolveTables(); err != nil || !queued {
+			return err
 		}
 	}
 }

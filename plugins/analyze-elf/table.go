@@ -16,6 +16,7 @@ import (
 const (
 	maxBounded   = 1 << 16
 	maxUnbounded = 4096
+	maxStrides   = 16 // the loops of glibc have one for each offset in 16 bytes
 )
 
 // table is a jump table.
@@ -26,41 +27,67 @@ type table struct {
 	signed  bool   // 4-byte entries are offsets from base
 	bound   uint64 // number of entries if a comparison or mask shows it, or 0
 	limit   uint64 // number of values of the index by its width, or 0
+	stride  uint64 // not 0: the targets are base, base + stride, ..., and there is no table
 	targets []uint32
+	grown   bool // reading it found new code
 }
 
-// resolveTables looks for the table of each indirect jump that has none. It
-// reports whether that queued new code.
-func (a *analysis) resolveTables() bool {
+// resolveTables looks for the table of each indirect jump that has none: first
+// for those with a known size, and when these give no new code for one of the
+// others. It reports whether it queued new code.
+func (a *analysis) resolveTables() (bool, error) {
 	queued := false
+	var open []uint32 // indirect jumps whose table has no visible end
+	found := map[uint32]*table{}
 	for _, i := range a.indirect {
 		if a.tables[i] != nil {
 			continue
 		}
 		t, reason := a.findTable(i)
-		if t == nil {
+		switch {
+		case t == nil:
 			a.reasons[i] = reason
-			continue
+		case t.bound == 0:
+			open = append(open, i)
+			found[i] = t
+		default:
+			if err := a.readTable(t, i); err != nil {
+				return false, err
+			}
+			queued = a.useTable(t, i) || queued
 		}
-		a.readTable(t, i)
-		if len(t.targets) == 0 {
-			a.reasons[i] = fmt.Sprintf("the table at %#x has no entry that is code", t.addr)
-			continue
+	}
+	for _, i := range open {
+		if queued {
+			break
 		}
-		delete(a.reasons, i)
-		a.tables[i] = t
-		for _, to := range t.targets {
-			if _, ok := a.from[to]; !ok {
-				a.from[to] = i
-			}
-			if a.kinds[to] == kindNone {
-				queued = true
-			}
-			a.origin(to, pb.Origin_ORIGIN_JUMP_TABLE)
-			a.queue(to)
-			if t.bound == 0 && t.entry == 8 { // labels as values: the address may be used elsewhere
-				a.marks[to] |= markEntry
-			}
+		if err := a.readTable(found[i], i); err != nil {
+			return false, err
+		}
+		queued = a.useTable(found[i], i)
+	}
+	return queued, nil
+}
+
+// useTable gives the indirect jump at index i its table. It reports whether that
+// queued new code.
+func (a *analysis) useTable(t *table, i uint32) bool {
+	if len(t.targets) == 0 {
+		a.reasons[i] = fmt.Sprintf("the table at %#x has no entry that is code", t.addr)
+		return false
+	}
+	delete(a.reasons, i)
+	a.tables[i] = t
+	queued := t.grown
+	for _, to := range t.targets {
+		if _, ok := a.from[to]; !ok {
+			a.from[to] = i
+		}
+		queued = queued || a.kinds[to] == kindNone
+		a.origin(to, pb.Origin_ORIGIN_JUMP_TABLE)
+		a.queue(to)
+		if t.bound == 0 && t.entry != 4 { // labels as values: the address may be used elsewhere
+			a.marks[to] |= markEntry
 		}
 	}
 	return queued
@@ -139,10 +166,59 @@ func (a *analysis) relativeTable(i uint32, x, y family, disp uint64) (*table, st
 		}
 		x, y = y, x
 	}
+	for range 2 {
+		if t := a.strideTable(i, x, y); t != nil {
+			t.base += disp
+			return t, ""
+		}
+		x, y = y, x
+	}
 	if a.offsetTable(i, x) != nil || a.offsetTable(i, y) != nil {
 		return nil, "the base of the jump table is not visible"
 	}
 	return nil, "target is a sum of registers"
+}
+
+// strideTable takes a jump to base + n * stride, as in the copying loops of
+// glibc: the code at the targets is padded to equal lengths.
+func (a *analysis) strideTable(i uint32, x, y family) *table {
+	base, ok := a.constant(i, x)
+	if _, isCode := a.index(base); !ok || !isCode {
+		return nil
+	}
+	t := &table{base: base, stride: 1}
+	for range 4 {
+		def, p, ok := a.definition(i, y)
+		if !ok {
+			return nil
+		}
+		i = p
+		switch def.Op {
+		case x86asm.SHL:
+			imm, ok := def.Args[1].(x86asm.Imm)
+			if !ok || imm < 0 || imm > 12 {
+				return nil
+			}
+			t.stride <<= uint(imm)
+			t.bound, t.limit = a.bound(i, y)
+			t.limit = maxStrides
+			return t
+		case x86asm.LEA: // x + 2x, ...
+			m, _ := def.Mem(1)
+			if m.Disp != 0 || m.Base != m.Index {
+				return nil
+			}
+			t.stride *= uint64(m.Scale) + 1
+			y = familyOf(m.Base)
+		case x86asm.MOV:
+			if y = familyOf(def.Args[1]); y == noReg {
+				return nil
+			}
+		default:
+			return nil
+		}
+	}
+	return nil
 }
 
 // offsetTable returns the table that register f was loaded from, as a
@@ -229,9 +305,10 @@ func (a *analysis) splitSum(i uint32, x, y family, disp uint64) (uint64, family,
 }
 
 // readTable reads the targets of t, which the jump at index i uses. Without a
-// visible bound it stops where another table begins or a target leaves the
-// function for something that is not known to be code.
-func (a *analysis) readTable(t *table, i uint32) {
+// visible bound it stops where another table begins or a target is unlikely to
+// be code; what it accepts is decoded at once, so that the next target is
+// checked against it.
+func (a *analysis) readTable(t *table, i uint32) error {
 	limit := uint64(maxUnbounded)
 	switch {
 	case t.bound != 0:
@@ -242,21 +319,51 @@ func (a *analysis) readTable(t *table, i uint32) {
 	own := a.extent(i)
 	seen := map[uint32]bool{}
 	for n := range limit {
-		at := t.addr + n*t.entry
-		if _, named := a.dataRefs[at]; t.bound == 0 && n > 0 && named {
-			break
+		to, ok := a.entryTarget(t, n)
+		if ok && t.bound == 0 {
+			ok = a.plausibleEntry(t, n, to, own)
 		}
-		to, ok := a.readEntry(t, at)
-		if !ok || t.bound == 0 && (to < own.start || to >= own.end) && !a.known(to) {
+		if !ok {
 			t.bound = 0
 			break
 		}
-		if !seen[to] {
-			seen[to] = true
-			t.targets = append(t.targets, to)
+		if seen[to] {
+			continue
+		}
+		seen[to] = true
+		t.targets = append(t.targets, to)
+		if t.bound == 0 && a.kinds[to] == kindNone {
+			t.grown = true
+			a.queue(to)
+			if err := a.drain(); err != nil {
+				return err
+			}
 		}
 	}
 	slices.Sort(t.targets)
+	return nil
+}
+
+// plausibleEntry reports whether entry n of a table without a visible end, which
+// leads to index to, is likely to belong to it.
+func (a *analysis) plausibleEntry(t *table, n uint64, to uint32, own span) bool {
+	if t.stride == 0 && n > 0 {
+		if _, named := a.dataRefs[t.addr+n*t.entry]; named {
+			return false
+		}
+	}
+	if a.known(to) {
+		return true
+	}
+	return to >= own.start && to < own.end && a.marks[to]&markCovered == 0 && a.plausible(to, false)
+}
+
+// entryTarget returns the target of entry n.
+func (a *analysis) entryTarget(t *table, n uint64) (uint32, bool) {
+	if t.stride != 0 {
+		return a.index(t.base + n*t.stride)
+	}
+	return a.readEntry(t, t.addr+n*t.entry)
 }
 
 // readEntry returns the target that the entry at an address holds.
@@ -328,7 +435,7 @@ func (a *analysis) extent(i uint32) span {
 // guessTables gives the indirect jumps whose table is not visible every table
 // of offsets that their function names: its first two targets lie in that
 // function. It reports whether that found new code.
-func (a *analysis) guessTables() bool {
+func (a *analysis) guessTables() (bool, error) {
 	byFunction := map[uint32][]uint32{}
 	for _, i := range a.indirect {
 		if a.tables[i] == nil && a.reasons[i] != "" {
@@ -337,7 +444,7 @@ func (a *analysis) guessTables() bool {
 		}
 	}
 	if len(byFunction) == 0 {
-		return false
+		return false, nil
 	}
 	found := map[uint32]*table{} // by function
 	for _, addr := range slices.Sorted(maps.Keys(a.dataRefs)) {
@@ -347,7 +454,9 @@ func (a *analysis) guessTables() bool {
 			continue
 		}
 		t := &table{addr: addr, base: addr, entry: 4, signed: true}
-		a.readTable(t, from)
+		if err := a.readTable(t, from); err != nil {
+			return false, err
+		}
 		if len(t.targets) < 2 || !a.plausibleTable(t, own) {
 			continue
 		}
@@ -370,7 +479,7 @@ func (a *analysis) guessTables() bool {
 			a.enter(to, pb.Origin_ORIGIN_JUMP_TABLE)
 		}
 	}
-	return changed
+	return changed, nil
 }
 
 // plausibleTable reports whether every target of t inside of the function looks
