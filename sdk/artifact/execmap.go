@@ -1,12 +1,28 @@
 package artifact
 
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+)
+
 // ExecMap says, by sha256, which files of an image may run or be mapped as code
 // and what runs in their place. Its canonical form is JSON with the entries
-// sorted by digest and no insignificant white space (MarshalCanonical).
+// sorted by digest, their paths by name, the fields in the order of these types,
+// no escapes that JSON does not demand and no insignificant white space
+// (MarshalCanonical).
 type ExecMap struct {
 	SchemaVersion int            `json:"schemaVersion"` // 1
 	Image         string         `json:"image"`         // digest of the source image's manifest
-	Root          string         `json:"root"`          // Merkle root over the entries, sha256:<hex>
+	Root          string         `json:"root"`          // Merkle root over the entries, see ComputeRoot
 	Entries       []ExecMapEntry `json:"entries"`
 }
 
@@ -77,3 +93,164 @@ type UnitReport struct {
 
 // SectionUnit is the custom section of a unit that holds its UnitReport.
 const SectionUnit = "megabinary.unit"
+
+// ExecMapSchemaVersion is the SchemaVersion of the exec maps that this package
+// writes and reads.
+const ExecMapSchemaVersion = 1
+
+// MarshalCanonical sorts m, sets its Root and returns its canonical form.
+func (m *ExecMap) MarshalCanonical() ([]byte, error) {
+	if m.Entries == nil {
+		m.Entries = []ExecMapEntry{}
+	}
+	slices.SortFunc(m.Entries, func(a, b ExecMapEntry) int { return cmp.Compare(a.Digest, b.Digest) })
+	for i := range m.Entries {
+		slices.SortFunc(m.Entries[i].Paths, func(a, b ExecMapPath) int { return cmp.Compare(a.Path, b.Path) })
+	}
+	if err := m.validate(); err != nil {
+		return nil, fmt.Errorf("encoding the exec map: %w", err)
+	}
+	root, err := m.ComputeRoot()
+	if err != nil {
+		return nil, fmt.Errorf("encoding the exec map: %w", err)
+	}
+	m.Root = root
+	b, err := compactJSON(m)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the exec map: %w", err)
+	}
+	return b, nil
+}
+
+// ParseExecMap reads the canonical form and refuses anything else: unknown
+// fields, another order, a root that is not that of the entries.
+func ParseExecMap(data []byte) (*ExecMap, error) {
+	m := new(ExecMap)
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(m); err != nil {
+		return nil, fmt.Errorf("reading the exec map: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("reading the exec map: there is something after it")
+	}
+	claimed := m.Root
+	again, err := m.MarshalCanonical()
+	if err != nil {
+		return nil, fmt.Errorf("reading the exec map: %w", err)
+	}
+	if m.Root != claimed {
+		return nil, fmt.Errorf("reading the exec map: its root is %s, not %s", m.Root, claimed)
+	}
+	if !bytes.Equal(data, again) {
+		return nil, errors.New("reading the exec map: it is not in canonical form")
+	}
+	return m, nil
+}
+
+// ComputeRoot returns the root, sha256:<hex>, of the Merkle tree whose leaves
+// are the entries in their order, each in canonical form: the tree of RFC 6962,
+// section 2.1, which keeps leaves apart from nodes.
+func (m *ExecMap) ComputeRoot() (string, error) {
+	leaves := make([][sha256.Size]byte, len(m.Entries))
+	for i := range m.Entries {
+		b, err := compactJSON(&m.Entries[i])
+		if err != nil {
+			return "", fmt.Errorf("hashing the entry of %s: %w", m.Entries[i].Digest, err)
+		}
+		leaves[i] = sha256.Sum256(append([]byte{0}, b...))
+	}
+	root := merkle(leaves)
+	return "sha256:" + hex.EncodeToString(root[:]), nil
+}
+
+func merkle(leaves [][sha256.Size]byte) [sha256.Size]byte {
+	switch len(leaves) {
+	case 0:
+		return sha256.Sum256(nil)
+	case 1:
+		return leaves[0]
+	}
+	split := 1
+	for split*2 < len(leaves) {
+		split *= 2
+	}
+	left, right := merkle(leaves[:split]), merkle(leaves[split:])
+	node := append([]byte{1}, left[:]...)
+	return sha256.Sum256(append(node, right[:]...))
+}
+
+func compactJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// validate checks a sorted exec map.
+func (m *ExecMap) validate() error {
+	if m.SchemaVersion != ExecMapSchemaVersion {
+		return fmt.Errorf("schema version %d is not %d", m.SchemaVersion, ExecMapSchemaVersion)
+	}
+	if !validDigest(m.Image) {
+		return fmt.Errorf("image %q is no digest", m.Image)
+	}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if !validDigest(e.Digest) {
+			return fmt.Errorf("entry %d: %q is no digest", i, e.Digest)
+		}
+		if i > 0 && m.Entries[i-1].Digest == e.Digest {
+			return fmt.Errorf("two entries for %s", e.Digest)
+		}
+		if err := e.validate(); err != nil {
+			return fmt.Errorf("entry %s: %w", e.Digest, err)
+		}
+	}
+	return nil
+}
+
+func (e *ExecMapEntry) validate() error {
+	switch e.Kind {
+	case KindELFProgram, KindELFLibrary, KindELFForeign, KindScript, KindData:
+	default:
+		return fmt.Errorf("unknown kind %q", e.Kind)
+	}
+	switch {
+	case e.Verdict == VerdictRun && e.Unit >= 0:
+	case e.Verdict == VerdictScript && e.Unit == -1:
+	case e.Verdict == VerdictRefuse && e.Unit == -1 && e.Reason != "":
+	default:
+		return fmt.Errorf("verdict %q with unit %d and reason %q", e.Verdict, e.Unit, e.Reason)
+	}
+	if e.Size < 0 || e.Unknown < 0 || !(e.Coverage >= 0 && e.Coverage <= 1) {
+		return fmt.Errorf("size %d, %d unknown instructions, coverage %v", e.Size, e.Unknown, e.Coverage)
+	}
+	if len(e.Paths) == 0 {
+		return errors.New("it has no path")
+	}
+	for i, p := range e.Paths {
+		if !strings.HasPrefix(p.Path, "/") || path.Clean(p.Path) != p.Path {
+			return fmt.Errorf("path %q is not absolute and clean", p.Path)
+		}
+		if i > 0 && e.Paths[i-1].Path == p.Path {
+			return fmt.Errorf("path %s is there twice", p.Path)
+		}
+		if p.Mode > 0o7777 || p.UID < 0 || p.GID < 0 {
+			return fmt.Errorf("path %s: mode %o, user %d, group %d", p.Path, p.Mode, p.UID, p.GID)
+		}
+	}
+	return nil
+}
+
+func validDigest(d string) bool {
+	h, ok := strings.CutPrefix(d, "sha256:")
+	if !ok || len(h) != 2*sha256.Size || strings.ToLower(h) != h {
+		return false
+	}
+	_, err := hex.DecodeString(h)
+	return err == nil
+}

@@ -31,6 +31,9 @@ type FileEntry struct {
 	Layer  int               `json:"layer"`            // index into Layers of the one that it comes from
 	Kind   FileKind          `json:"kind,omitempty"`   // type file
 	Xattrs map[string]string `json:"xattrs,omitempty"` // base64
+
+	// Interpreter is the path that the #! line of a script names.
+	Interpreter string `json:"interpreter,omitempty"`
 }
 
 // FileKind says what a regular file's first bytes make it.
