@@ -115,6 +115,7 @@ its own: none of the image's machine code ever runs.`,
 	})
 	for _, newCmd := range []func(*app) *cobra.Command{
 		newAuditCmd,
+		newInsnsCmd,
 	} {
 		root.AddCommand(newCmd(a))
 	}
