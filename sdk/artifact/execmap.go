@@ -195,12 +195,12 @@ func (m *ExecMap) validate() error {
 	if m.SchemaVersion != ExecMapSchemaVersion {
 		return fmt.Errorf("schema version %d is not %d", m.SchemaVersion, ExecMapSchemaVersion)
 	}
-	if !validDigest(m.Image) {
+	if !ValidDigest(m.Image) {
 		return fmt.Errorf("image %q is no digest", m.Image)
 	}
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if !validDigest(e.Digest) {
+		if !ValidDigest(e.Digest) {
 			return fmt.Errorf("entry %d: %q is no digest", i, e.Digest)
 		}
 		if i > 0 && m.Entries[i-1].Digest == e.Digest {
@@ -246,7 +246,8 @@ func (e *ExecMapEntry) validate() error {
 	return nil
 }
 
-func validDigest(d string) bool {
+// ValidDigest reports whether d is sha256: and 64 lower-case hexadecimal digits.
+func ValidDigest(d string) bool {
 	h, ok := strings.CutPrefix(d, "sha256:")
 	if !ok || len(h) != 2*sha256.Size || strings.ToLower(h) != h {
 		return false
