@@ -216,9 +216,6 @@ func (u *unit) roundTo(sign bool, exp int32, hi, lo uint64, prec uint) Float80 {
 	if exp >= expMax {
 		return u.overflow(sign, prec)
 	}
-	if exp == 0 { // it was tiny but rounded up to the smallest normal
-		exp = 1
-	}
 	u.note(inexact, up)
 	return pack(sign, exp, mant)
 }
@@ -360,7 +357,6 @@ func (u *unit) div(a, b Float80) Float80 {
 		u.denormal(a)
 		return zero(sign)
 	case cb == clZero:
-		u.denormal(a)
 		u.flags |= swZE
 		return inf(sign)
 	}

@@ -192,6 +192,8 @@ func decodeOutcome(raw []byte, c Case) Outcome {
 		o.Signal, o.PC = 0, o.PC-1 // the int3 that fills the page
 	case o.Signal == syscall.SIGSEGV && !inside(o.PC):
 		o.Signal = 0 // control went where no code is
+	case o.Signal == syscall.SIGBUS:
+		o.Signal = syscall.SIGSEGV // #SS: a stack address that is not canonical
 	}
 	return o
 }

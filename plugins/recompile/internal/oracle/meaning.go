@@ -82,8 +82,12 @@ func Undefined(code []byte) (undef uint64, names []string) {
 		if !ok {
 			continue
 		}
-		undef &^= flagMask(row.Writes &^ row.Undef)
-		undef |= flagMask(row.Undef)
+		form := row.Undef
+		if row.UndefForm != nil {
+			form |= row.UndefForm(in)
+		}
+		undef &^= flagMask(row.Writes &^ form)
+		undef |= flagMask(form)
 	}
 	return undef, names
 }

@@ -1,0 +1,199 @@
+package oracle
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"megabinary.dev/plugins/recompile/internal/interp"
+	"megabinary.dev/plugins/recompile/internal/lift"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
+)
+
+// TestDifferential runs random instructions on random states. The environment
+// chooses: ORACLE_TIME (a duration), ORACLE_SEED, and ORACLE_OPS, a list of
+// mnemonics.
+func TestDifferential(t *testing.T) {
+	cpu := startCPU(t)
+	if cpu == nil {
+		t.Skip("the oracle needs linux/amd64")
+	}
+	duration, seed := 3*time.Second, uint64(1)
+	if s := os.Getenv("ORACLE_TIME"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatalf("reading ORACLE_TIME: %v", err)
+		}
+		duration = d
+	}
+	if s := os.Getenv("ORACLE_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("reading ORACLE_SEED: %v", err)
+		}
+		seed = n
+	}
+	only := map[string]bool{}
+	for _, name := range strings.FieldsFunc(strings.ToUpper(os.Getenv("ORACLE_OPS")), func(r rune) bool { return r == ',' || r == ' ' }) {
+		only[name] = true
+	}
+	f := &fuzzer{t: t, cpu: cpu, ms: meanings(t), found: map[string]int{}, unsupported: map[string]int{}, ran: map[x86asm.Op]int{}}
+	g := NewGenerator(seed, func(op x86asm.Op) bool { return len(only) == 0 || only[op.String()] })
+	if len(g.Ops()) == 0 {
+		t.Fatal("no instruction to run")
+	}
+	for end := time.Now().Add(duration); time.Now().Before(end); {
+		f.batch(g)
+	}
+	t.Logf("%d cases of %d instructions; %d encodings were not supported: %v", f.count, len(f.ran), len(f.unsupported), f.unsupported)
+	for _, op := range g.Ops() {
+		if f.ran[op] == 0 {
+			t.Logf("%s never ran", op)
+		}
+	}
+}
+
+type fuzzer struct {
+	t           *testing.T
+	cpu         *CPU
+	ms          []Meaning
+	found       map[string]int
+	unsupported map[string]int
+	ran         map[x86asm.Op]int
+	count       int
+}
+
+const batchSize = 128
+
+func (f *fuzzer) batch(g *Generator) {
+	var cases []Case
+	var insts []x86.Inst
+	for len(cases) < batchSize {
+		c, in, ok := g.Next()
+		if !ok {
+			continue
+		}
+		if _, err := lift.Bytes(c.Code, CodeAt); err != nil {
+			var unsupported *lift.UnsupportedError
+			if !errors.As(err, &unsupported) {
+				f.t.Errorf("% x: %v", c.Code, err)
+			}
+			f.unsupported[in.Op.String()]++
+			continue
+		}
+		cases = append(cases, c)
+		insts = append(insts, in)
+	}
+	outcomes, err := f.cpu.Run(cases)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for i, c := range cases {
+		f.count++
+		f.ran[insts[i].Op]++
+		for _, m := range f.ms {
+			if want, got := f.differ(m, c, insts[i], outcomes[i]); want != got {
+				f.report(m, c, insts[i])
+			}
+		}
+	}
+}
+
+// differ compares m with the CPU on c; equal texts mean no difference.
+func (f *fuzzer) differ(m Meaning, c Case, in x86.Inst, want Outcome) (wantText, gotText string) {
+	fn, err := lift.Bytes(c.Code, CodeAt)
+	if err != nil {
+		return "", ""
+	}
+	got, err := Evaluate(m, fn, c)
+	switch {
+	case errors.Is(err, interp.ErrUnaligned):
+		return "", "" // SIGBUS is what the design accepts there
+	case err != nil:
+		return "the CPU gives an outcome", err.Error()
+	case accepted(in, c, want, got):
+		return "", ""
+	}
+	undef, _ := Undefined(c.Code)
+	if want.Signal != 0 && got.Signal == want.Signal && partial(in) {
+		return "", ""
+	}
+	return Compare(c, want, got, undef)
+}
+
+// accepted says whether a difference is one that the design accepts.
+func accepted(in x86.Inst, c Case, want, got Outcome) bool {
+	if got.Signal == syscall.SIGILL && foreign[in.Op] {
+		return true
+	}
+	if want.Signal == syscall.SIGILL && (c.Code[0] == 0x66 || c.Code[0] == 0xf2 || c.Code[0] == 0xf3) {
+		return true // a prefix that means nothing here, which no assembler writes
+	}
+	if want.Signal == syscall.SIGSEGV && got.Signal == 0 {
+		for _, a := range in.Args {
+			if _, ok := a.(x86asm.Mem); ok && in.MemBytes == 16 {
+				return true // alignment of 16 bytes is not checked
+			}
+		}
+	}
+	// Guest code lies below 4 GiB.
+	return want.PC >= 1<<32 || want.Signal == syscall.SIGSEGV && (in.Op == x86asm.RET || in.Op == x86asm.JMP || in.Op == x86asm.CALL)
+}
+
+// partial instructions change state before they fault.
+func partial(in x86.Inst) bool { return in.Rep || in.Repne || isString(&in) }
+
+// report minimises c and prints it as a line of a case file.
+func (f *fuzzer) report(m Meaning, c Case, in x86.Inst) {
+	key := m.Name() + in.Op.String()
+	f.found[key]++
+	if f.found[key] > 2 || len(f.found) > 25 {
+		if f.found[key] == 3 {
+			f.t.Errorf("%s under the %s: more of the same", in.Op, m.Name())
+		}
+		return
+	}
+	differs := func(c Case) (string, string, bool) {
+		o, err := f.cpu.Run([]Case{c})
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		w, g := f.differ(m, c, in, o[0])
+		return w, g, w != g
+	}
+	def := DefaultState()
+	for r := range guestabi.Reg(guestabi.NumRegs) {
+		for _, v := range []interp.Val{def.Regs[r], {}, {Lo: 1}} {
+			try := Case{Code: c.Code, State: Clone(c.State)}
+			try.State.Regs[r] = v
+			if _, _, ok := differs(try); ok {
+				c = try
+				break
+			}
+		}
+	}
+	try := Case{Code: c.Code, State: Clone(c.State)}
+	try.State.X87 = def.X87
+	if _, _, ok := differs(try); ok {
+		c = try
+	}
+	for off := 0; off < MemSize; off += 64 {
+		try := Case{Code: c.Code, State: Clone(c.State)}
+		copy(try.State.Mem[0].Data[off:off+64], def.Mem[0].Data[off:])
+		if _, _, ok := differs(try); ok {
+			c = try
+		}
+	}
+	w, g, _ := differs(c)
+	before := FormatChanges(def, Outcome{State: c.State, PC: CodeAt + uint64(len(c.Code))}, len(c.Code), 0)
+	f.t.Errorf("%s: the %s disagrees with the CPU:\n%x | %s | %s | %s\n%s gives: %s", x86asm.IntelSyntax(in.Inst, in.PC, nil), m.Name(), c.Code,
+		strings.ToLower(fmt.Sprint(in.Op)), before, w, m.Name(), g)
+}
