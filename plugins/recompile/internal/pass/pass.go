@@ -5,6 +5,7 @@ package pass
 
 import (
 	"fmt"
+	"sync"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
 )
@@ -12,6 +13,9 @@ import (
 // Context is what the passes of one function share.
 type Context struct {
 	Flags *FlagSummary
+
+	foldOnce sync.Once
+	folds    *[ir.NumOps]foldFunc
 }
 
 // Pass is one step over a function.

@@ -3,7 +3,5 @@ package pass
 import "megabinary.dev/plugins/recompile/internal/ir"
 
 func splitNodes(_ *Context, _ *ir.Func)   {}
-func forward(_ *Context, _ *ir.Func)      {}
-func simplify(_ *Context, _ *ir.Func)     {}
 func promote(_ *Context, _ *ir.Func)      {}
 func addressBases(_ *Context, _ *ir.Func) {}

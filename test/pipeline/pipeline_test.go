@@ -1,0 +1,286 @@
+// Package pipeline tests the way from an ELF file to its output: analyze,
+// recompile, link, run.
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	analyzeelf "megabinary.dev/plugins/analyze-elf"
+	linkmegabinary "megabinary.dev/plugins/link-megabinary"
+	"megabinary.dev/plugins/recompile"
+	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/vkernel/machine"
+)
+
+// built is a program on its way.
+type built struct {
+	file       []byte
+	report     artifact.UnitReport
+	megabinary []byte
+	times      map[string]time.Duration
+}
+
+func build(t testing.TB, file []byte, opts recompile.Options) *built {
+	t.Helper()
+	ctx := context.Background()
+	b := &built{file: file, times: map[string]time.Duration{}}
+	start := time.Now()
+	lap := func(what string) {
+		b.times[what] = time.Since(start)
+		start = time.Now()
+	}
+	p, err := analyzeelf.Analyze(ctx, bytes.NewReader(file), int64(len(file)), analyzeelf.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lap("analyze")
+	unit, report, err := recompile.Recompile(ctx, bytes.NewReader(file), p, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.report = report
+	lap("recompile")
+	linked, err := linkmegabinary.Link([][]byte{unit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.megabinary, err = linked.Encode(nil); err != nil {
+		t.Fatal(err)
+	}
+	lap("link")
+	if dir := os.Getenv("PIPELINE_KEEP"); dir != "" {
+		os.WriteFile(filepath.Join(dir, "unit.wasm"), unit, 0o644)
+		os.WriteFile(filepath.Join(dir, "megabinary.wasm"), b.megabinary, 0o644)
+	}
+	return b
+}
+
+// result is what a run of a program did.
+type result struct {
+	stdout     string
+	code       int
+	compile    time.Duration
+	elapsed    time.Duration
+	safepoints int
+}
+
+func (b *built) run(t testing.TB, o machine.WazeroOptions, base guestabi.PC, stdin string, args ...string) result {
+	t.Helper()
+	ctx := context.Background()
+	start := time.Now()
+	e, err := machine.NewWazero(ctx, b.megabinary, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(ctx)
+	r := result{compile: time.Since(start)}
+	mem, err := machine.NewMemory(512 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mem.Close()
+	k := &tinyKernel{t: t, mem: mem, stdin: []byte(stdin), trace: os.Getenv("PIPELINE_TRACE") != "",
+		low: uint32(b.report.Low) + base, high: uint32(b.report.High) + base}
+	if k.m, err = e.NewMachine(mem, k); err != nil {
+		t.Fatal(err)
+	}
+	defer k.m.Close()
+	if err := k.m.Bind(0, base); err != nil {
+		t.Fatal(err)
+	}
+	pc, rsp := k.load(b.file, uint64(base), args)
+	var c guestabi.Context
+	k.m.SaveContext(&c)
+	c.GPR[guestabi.RSP] = rsp
+	k.m.LoadContext(&c)
+	start = time.Now()
+	for !k.exited {
+		if pc, err = k.m.Run(pc); err != nil {
+			t.Fatalf("running %v: %v (near %#x)\noutput: %s", args, err, pc, k.stdout.String())
+		}
+		if k.fault != "" {
+			t.Fatalf("running %v: %s\noutput: %s", args, k.fault, k.stdout.String())
+		}
+	}
+	r.elapsed, r.stdout, r.code, r.safepoints = time.Since(start), k.stdout.String(), k.code, k.safe
+	return r
+}
+
+// tool returns the path of a program of a Debian package.
+func tool(t testing.TB, name, pkg string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is missing: apt-get install %s", name, pkg)
+	}
+	return path
+}
+
+// compile makes a program of C source and returns its path and content.
+func compile(t testing.TB, compiler, pkg, source string, flags ...string) (string, []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	src := filepath.Join(dir, "a.c")
+	if err := os.WriteFile(src, []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "a.out")
+	args := append(append([]string{}, flags...), "-o", out, src)
+	if msg, err := exec.Command(tool(t, compiler, pkg), args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", compiler, err, msg)
+	}
+	b, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, b
+}
+
+const bare = `
+static long sys(long n, long a, long b, long c) {
+	long r;
+	__asm__ volatile("syscall" : "=a"(r) : "a"(n), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+	return r;
+}
+void _start(void) {
+	char s[32];
+	unsigned x = 1, i;
+	for (i = 0; i < 1000000; i++) x = x * 1664525 + 1013904223 + (i & 3 ? x >> 3 : i);
+	for (i = 0; i < 8; i++) { s[7 - i] = "0123456789abcdef"[x & 15]; x >>= 4; }
+	s[8] = '\n';
+	sys(1, 1, (long)s, 9);
+	sys(231, 7, 0, 0);
+}
+`
+
+// TestBareProgram runs a program without a C library.
+func TestBareProgram(t *testing.T) {
+	for _, opt := range []string{"-O0", "-O1", "-O2", "-Os", "-O3"} {
+		for _, noOpt := range []bool{true, false} {
+			path, file := compile(t, "gcc", "gcc", bare, opt, "-static", "-nostdlib", "-fno-stack-protector", "-fcf-protection=none", "-no-pie")
+			want, _ := exec.Command(path).Output()
+			got := build(t, file, recompile.Options{Verify: true, NoOpt: noOpt}).run(t, machine.WazeroOptions{}, 0, "", "bare")
+			if got.stdout != string(want) || got.code != 7 {
+				t.Errorf("%s, passes off: %v: got %q, exit %d; natively %q", opt, noOpt, got.stdout, got.code, want)
+			}
+		}
+	}
+}
+
+const hello = `
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+int cmp(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+int main(int argc, char **argv) {
+	int v[10];
+	for (int i = 0; i < 10; i++) v[i] = i * 7919 % 101;
+	qsort(v, 10, sizeof *v, cmp);
+	for (int i = 0; i < 10; i++) printf("%d ", v[i]);
+	printf("\nhello %s %d %x %5.2f %g %Lg\n", argc > 1 ? argv[1] : "world", -42, 48879, 3.14159, 1e100 / 3, 1.5L);
+	char *p = malloc(100000);
+	memset(p, 'x', 99999); p[99999] = 0;
+	printf("%zu %s\n", strlen(p), strstr("find the needle here", "needle"));
+	double d = strtod("2.718281828459045", 0);
+	printf("%.15g %a\n", d, d);
+	return 3;
+}
+`
+
+// TestHello runs programs with a C library, position-independent or not.
+func TestHello(t *testing.T) {
+	for _, c := range []struct {
+		name, compiler, pkg string
+		flags               []string
+		base                guestabi.PC
+	}{
+		{"musl", "musl-gcc", "musl-tools", []string{"-O2", "-static", "-no-pie"}, 0},
+		{"musl-O0", "musl-gcc", "musl-tools", []string{"-O0", "-static", "-no-pie"}, 0},
+		{"glibc", "gcc", "gcc", []string{"-O2", "-static", "-no-pie"}, 0},
+		{"glibc-pie", "gcc", "gcc", []string{"-O2", "-static-pie"}, 0x1000_0000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path, file := compile(t, c.compiler, c.pkg, hello, c.flags...)
+			want, _ := exec.Command(path, "you").Output()
+			b := build(t, file, recompile.Options{Verify: true})
+			got := b.run(t, machine.WazeroOptions{}, c.base, "", path, "you")
+			if got.stdout != string(want) || got.code != 3 {
+				t.Errorf("got %q, exit %d; natively %q; unknown %v", got.stdout, got.code, want, b.report.Unknown)
+			}
+		})
+	}
+}
+
+// TestDeterministic recompiles with different numbers of workers.
+func TestDeterministic(t *testing.T) {
+	_, file := compile(t, "musl-gcc", "musl-tools", hello, "-O2", "-static")
+	one := build(t, file, recompile.Options{Workers: 1})
+	two := build(t, file, recompile.Options{Workers: 7})
+	if !bytes.Equal(one.megabinary, two.megabinary) {
+		t.Error("the megabinary depends on the number of workers")
+	}
+}
+
+// TestKernels runs the kernels of test/bench at a small size against the CPU.
+func TestKernels(t *testing.T) {
+	sources, err := filepath.Glob("../bench/kernels/*.c")
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no kernels: %v", err)
+	}
+	only := os.Getenv("KERNEL")
+	for _, src := range sources {
+		name := strings.TrimSuffix(filepath.Base(src), ".c")
+		if only != "" && only != name {
+			continue
+		}
+		for _, opt := range []string{"-O2", "-O0"} {
+			t.Run(name+opt, func(t *testing.T) {
+				out := filepath.Join(t.TempDir(), name)
+				args := []string{opt, "-static", "-no-pie", "-o", out, src, "-lm"}
+				if msg, err := exec.Command(tool(t, "gcc", "gcc"), args...).CombinedOutput(); err != nil {
+					t.Fatalf("gcc: %v\n%s", err, msg)
+				}
+				file, err := os.ReadFile(out)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n := os.Getenv("KERNEL_N")
+				if n == "" {
+					n = "2"
+				}
+				args = []string{out, n}
+				if n == "default" {
+					args = args[:1]
+				}
+				start := time.Now()
+				want, err := exec.Command(out, args[1:]...).Output()
+				if err != nil {
+					t.Fatal(err)
+				}
+				native := time.Since(start)
+				b := build(t, file, recompile.Options{Verify: true})
+				got := b.run(t, machine.WazeroOptions{}, 0, "", args...)
+				if got.stdout != string(want) {
+					t.Errorf("got %q, natively %q", got.stdout, want)
+				}
+				line := fmt.Sprintf("native %v, megabinary %v (%.2f)", native, got.elapsed, float64(got.elapsed)/float64(native))
+				if os.Getenv("KERNEL_QEMU") != "" {
+					start = time.Now()
+					exec.Command(tool(t, "qemu-x86_64-static", "qemu-user-static"), append([]string{out}, args[1:]...)...).Run()
+					qemu := time.Since(start)
+					line += fmt.Sprintf(", qemu %v (%.2f): megabinary/qemu %.2f", qemu, float64(qemu)/float64(native), float64(got.elapsed)/float64(qemu))
+				}
+				t.Log(line)
+			})
+		}
+	}
+}
