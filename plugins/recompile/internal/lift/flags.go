@@ -25,16 +25,27 @@ func (f Flags) String() string {
 	return s
 }
 
+// wants reports whether the instruction's value of flag f may be read: whether
+// no later instruction of the guest block writes f before one reads it. Handlers
+// of common instructions ask before they compute a flag.
+func (l *Lifter) wants(f Flags) bool {
+	l.wrote |= f
+	return l.dead&f == 0
+}
+
 // setFlag writes one status flag: v is an i32, 0 or 1.
 func (l *Lifter) setFlag(f Flags, v ir.Value) {
-	l.wrote |= f
 	l.flags = producer{}
-	l.setReg(f.reg(), v)
+	if l.wants(f) {
+		l.setReg(f.reg(), v)
+	}
 }
 
 // clearFlags sets each flag of f to 0.
 func (l *Lifter) clearFlags(f Flags) {
-	if f == 0 {
+	l.wrote |= f
+	if f &^= l.dead; f == 0 {
+		l.flags = producer{}
 		return
 	}
 	zero := l.b.I32(0)
@@ -51,7 +62,10 @@ func (l *Lifter) flag(f Flags) ir.Value {
 
 // setFlagIf writes one status flag if cond is not zero.
 func (l *Lifter) setFlagIf(cond ir.Value, f Flags, v ir.Value) {
-	l.setFlag(f, l.b.Select(v, l.flag(f), cond))
+	l.flags = producer{}
+	if l.wants(f) {
+		l.setFlag(f, l.b.Select(v, l.flag(f), cond))
+	}
 }
 
 // producerKind says how the flags were computed.
@@ -69,14 +83,20 @@ const (
 type producer struct {
 	kind    producerKind
 	w       int
-	x, y, r ir.Value // zero-extended x and y; r with any upper bits
+	x, y, r ir.Value // with any upper bits
 }
 
 // resultFlags defines PF, ZF and SF by the result r of width w.
 func (l *Lifter) resultFlags(r ir.Value, w int) {
-	l.setFlag(PF, l.parity(r))
-	l.setFlag(ZF, l.op(ir.I32Eqz, l.zx(r, w)))
-	l.setFlag(SF, l.bit(r, w-1))
+	if l.wants(PF) {
+		l.setFlag(PF, l.parity(r))
+	}
+	if l.wants(ZF) {
+		l.setFlag(ZF, l.op(ir.I32Eqz, l.zx(r, w)))
+	}
+	if l.wants(SF) {
+		l.setFlag(SF, l.bit(r, w-1))
+	}
 }
 
 // parity returns 1 if the low byte of v has an even number of ones.
@@ -85,37 +105,56 @@ func (l *Lifter) parity(v ir.Value) ir.Value {
 	return l.not(l.opImm(ir.I32And, ones, 1))
 }
 
-// adjust returns AF of an addition or subtraction with result r.
-func (l *Lifter) adjust(x, y, r ir.Value) ir.Value {
-	return l.bit(l.op(ir.I32Xor, l.op(ir.I32Xor, x, y), r), 4)
+// adjustFlag defines AF for an addition or subtraction with result r.
+func (l *Lifter) adjustFlag(x, y, r ir.Value) {
+	if l.wants(AF) {
+		l.setFlag(AF, l.bit(l.op(ir.I32Xor, l.op(ir.I32Xor, x, y), r), 4))
+	}
 }
 
-// addFlags defines all flags for r = x + y.
+// addFlags defines all flags for r = x + y. Like the other operands of flag
+// functions, x, y and r may have any bits above the width w.
 func (l *Lifter) addFlags(x, y, r ir.Value, w int) {
-	l.setFlag(CF, l.op(ir.I32LtU, l.zx(r, w), x))
-	l.setFlag(AF, l.adjust(x, y, r))
-	l.setFlag(OF, l.addOverflow(x, y, r, w))
+	if l.wants(CF) {
+		l.setFlag(CF, l.op(ir.I32LtU, l.zx(r, w), l.zx(x, w)))
+	}
+	l.adjustFlag(x, y, r)
+	l.addOverflow(x, y, r, w)
 	l.resultFlags(r, w)
 	l.flags = producer{kind: byResult, w: w, r: r}
 }
 
-func (l *Lifter) addOverflow(x, y, r ir.Value, w int) ir.Value {
-	return l.bit(l.op(ir.I32And, l.op(ir.I32Xor, x, r), l.op(ir.I32Xor, y, r)), w-1)
+// addOverflow defines OF: x and y have one sign, r the other.
+func (l *Lifter) addOverflow(x, y, r ir.Value, w int) {
+	if l.wants(OF) {
+		l.setFlag(OF, l.bit(l.op(ir.I32And, l.op(ir.I32Xor, x, r), l.op(ir.I32Xor, y, r)), w-1))
+	}
 }
 
 // subFlags defines all flags for r = x - y.
 func (l *Lifter) subFlags(x, y, r ir.Value, w int) {
-	l.setFlag(CF, l.op(ir.I32LtU, x, y))
-	l.setFlag(PF, l.parity(r))
-	l.setFlag(AF, l.adjust(x, y, r))
-	l.setFlag(ZF, l.op(ir.I32Eq, x, y))
-	l.setFlag(SF, l.bit(r, w-1))
-	l.setFlag(OF, l.subOverflow(x, y, r, w))
+	if l.wants(CF) {
+		l.setFlag(CF, l.op(ir.I32LtU, l.zx(x, w), l.zx(y, w)))
+	}
+	l.adjustFlag(x, y, r)
+	l.subOverflow(x, y, r, w)
+	if l.wants(PF) {
+		l.setFlag(PF, l.parity(r))
+	}
+	if l.wants(ZF) {
+		l.setFlag(ZF, l.op(ir.I32Eq, l.zx(x, w), l.zx(y, w)))
+	}
+	if l.wants(SF) {
+		l.setFlag(SF, l.bit(r, w-1))
+	}
 	l.flags = producer{kind: bySub, w: w, x: x, y: y, r: r}
 }
 
-func (l *Lifter) subOverflow(x, y, r ir.Value, w int) ir.Value {
-	return l.bit(l.op(ir.I32And, l.op(ir.I32Xor, x, y), l.op(ir.I32Xor, x, r)), w-1)
+// subOverflow defines OF: x and y differ in sign, and r has that of y.
+func (l *Lifter) subOverflow(x, y, r ir.Value, w int) {
+	if l.wants(OF) {
+		l.setFlag(OF, l.bit(l.op(ir.I32And, l.op(ir.I32Xor, x, y), l.op(ir.I32Xor, x, r)), w-1))
+	}
 }
 
 // logicFlags defines all flags for the bitwise result r; AF, undefined, is 0.
@@ -218,7 +257,7 @@ func (l *Lifter) compareSub(c condition, p producer) ir.Value {
 	if ops[c] == ir.Invalid {
 		return ir.None
 	}
-	return l.op(ops[c], p.x, p.y)
+	return l.op(ops[c], l.zx(p.x, p.w), l.zx(p.y, p.w))
 }
 
 // compareZero tests the result for zero or its sign.

@@ -204,17 +204,9 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 		}
 	}
 	l.startBlock(l.b.Func.Blocks[l.targets[b.start]])
-	at, end := b.start, b.start+uint64(b.size)
-	for at < end {
-		l.b.PC = uint32(at)
-		rest := code(at, maxInstLen)
-		in, err := x86.Decode(rest, at)
-		if err != nil {
-			l.in = x86.Inst{PC: at, Bytes: rest}
-			report.add(&UnsupportedError{PC: at, Name: "(bad)", Bytes: rest, Reason: err.Error()})
-			l.fault(guestabi.FaultUndefined)
-			return
-		}
+	insts, err := l.decode(b, code)
+	for i, in := range insts {
+		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]
 		if err := l.liftInst(in); err != nil {
 			var unsupported *UnsupportedError
 			if !errors.As(err, &unsupported) {
@@ -228,9 +220,49 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 		if l.ended {
 			return
 		}
-		at = in.Next()
+	}
+	at := b.start
+	if n := len(insts); n > 0 {
+		at = insts[n-1].Next()
+	}
+	if err != nil {
+		l.b.PC, l.in = uint32(at), x86.Inst{PC: at}
+		report.add(&UnsupportedError{PC: at, Name: "(bad)", Bytes: code(at, maxInstLen), Reason: err.Error()})
+		l.fault(guestabi.FaultUndefined)
+		return
 	}
 	l.goTo(at)
+}
+
+// decode decodes b up to its end, or to an instruction that it cannot decode,
+// and finds which flags that an instruction writes are overwritten in the block
+// before anything reads them. (A fault in between shows the guest a flag of an
+// earlier instruction, which no program looks at; faults that end a block show
+// all flags.) The results hold until the next call.
+func (l *Lifter) decode(b span, code CodeFunc) ([]x86.Inst, error) {
+	l.insts, l.deadAfter = l.insts[:0], l.deadAfter[:0]
+	var failed error
+	for at, end := b.start, b.start+uint64(b.size); at < end; {
+		in, err := x86.Decode(code(at, maxInstLen), at)
+		if err != nil {
+			failed = err
+			break
+		}
+		l.insts = append(l.insts, in)
+		l.deadAfter = append(l.deadAfter, 0)
+		at = in.Next()
+	}
+	live := arith
+	for i := len(l.insts) - 1; i >= 0; i-- {
+		l.deadAfter[i] = arith &^ live
+		row, ok := l.table[l.insts[i].Op]
+		if !ok {
+			live = arith // it faults
+			continue
+		}
+		live = live&^(row.Writes&^row.Reads) | row.Reads
+	}
+	return l.insts, failed
 }
 
 func (r *Report) add(e *UnsupportedError) {

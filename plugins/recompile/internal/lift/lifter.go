@@ -37,7 +37,7 @@ func (e *UnsupportedError) Error() string {
 //	l.addr(mem)             guest address: i32 base and displacement
 //	l.load, l.store         memory at an address, any IR load or store
 //	l.getReg, l.setReg      any register of the guest ABI (xmm, mxcsr, flags by setFlag)
-//	l.setFlag, l.clearFlags status flags
+//	l.setFlag, l.clearFlags status flags; l.wants tells whether to compute one
 //	l.unsupported(reason)   the error to return for a form that is not known
 //
 // An instruction must do what can fault (loads, stores) before it changes a
@@ -57,7 +57,11 @@ type Lifter struct {
 	wraps []ir.Value // low 32 bits of each i64 value for which they were asked, or None
 	wrote Flags
 	read  Flags
-	ended bool // the current block has its terminator
+	dead  Flags // flags that nothing reads before a later instruction of the block writes them
+
+	insts     []x86.Inst // of the guest block
+	deadAfter []Flags    // dead for each of insts
+	ended     bool       // the current block has its terminator
 }
 
 type address struct {

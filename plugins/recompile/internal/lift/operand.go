@@ -82,10 +82,13 @@ func (l *Lifter) integer(args ...x86asm.Arg) bool {
 func (l *Lifter) get(a x86asm.Arg) ir.Value { return l.getW(a, l.width(a)) }
 
 // getW returns operand a, of which an immediate has width w.
-func (l *Lifter) getW(a x86asm.Arg, w int) ir.Value {
+func (l *Lifter) getW(a x86asm.Arg, w int) ir.Value { return l.zx(l.raw(a, w), w) }
+
+// raw returns operand a as getW does, but with any bits above the width w.
+func (l *Lifter) raw(a x86asm.Arg, w int) ir.Value {
 	switch a := a.(type) {
 	case x86asm.Reg:
-		return l.getGPR(a)
+		return l.rawGPR(a)
 	case x86asm.Mem:
 		base, disp := l.addr(a)
 		return l.load(loadOp(w), base, disp)
@@ -102,7 +105,14 @@ func (l *Lifter) immediate(v int64, w int) ir.Value {
 	return l.constW(w, v)
 }
 
+// getGPR returns a register, zero-extended within its type.
 func (l *Lifter) getGPR(r x86asm.Reg) ir.Value {
+	_, w, _, _ := gpr(r)
+	return l.zx(l.rawGPR(r), w)
+}
+
+// rawGPR returns a register with any bits above its width.
+func (l *Lifter) rawGPR(r x86asm.Reg) ir.Value {
 	reg, w, high, ok := gpr(r)
 	if !ok {
 		panic(fmt.Sprintf("BUG: %s at %#x: %s is no general register", l.in.Op, l.in.PC, r))
@@ -115,7 +125,7 @@ func (l *Lifter) getGPR(r x86asm.Reg) ir.Value {
 	if high {
 		v = l.opImm(ir.I32ShrU, v, 8)
 	}
-	return l.zx(v, w)
+	return v
 }
 
 // set writes v to operand a. Bits of v above the operand's size are ignored.

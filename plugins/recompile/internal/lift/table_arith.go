@@ -96,7 +96,7 @@ func binop(a alu) handler {
 			a.flags(l, x, y, l.op(a.op, x, y), w)
 			return nil
 		}
-		x, y := l.get(in.Args[0]), l.getW(in.Args[1], w)
+		x, y := l.raw(in.Args[0], w), l.raw(in.Args[1], w)
 		r := l.op(a.op, x, y)
 		l.set(in.Args[0], r)
 		a.flags(l, x, y, r, w)
@@ -112,7 +112,7 @@ func (l *Lifter) sameRegister(a alu, in x86.Inst, w int) bool {
 		return false
 	}
 	if a.same == sameOperand {
-		x := l.get(reg)
+		x := l.raw(reg, w)
 		l.set(reg, x)
 		l.logicFlags(x, w)
 		return true
@@ -138,10 +138,10 @@ func compareOp(a alu) handler {
 			return l.unsupported("operands")
 		}
 		w := l.width(in.Args[0])
-		x := l.get(in.Args[0])
+		x := l.raw(in.Args[0], w)
 		y := x
 		if in.Args[0] != in.Args[1] {
-			y = l.getW(in.Args[1], w)
+			y = l.raw(in.Args[1], w)
 		}
 		r := x
 		if x != y || a.same != sameOperand {
@@ -159,7 +159,7 @@ func carryOp(op, atomic ir.Op, flags func(l *Lifter, x, y, r ir.Value, w int)) h
 			return l.unsupported("operands")
 		}
 		w := l.width(in.Args[0])
-		y := l.getW(in.Args[1], w)
+		y := l.raw(in.Args[1], w)
 		c := l.flag(CF)
 		if w == 64 {
 			c = l.extendU(c)
@@ -169,7 +169,7 @@ func carryOp(op, atomic ir.Op, flags func(l *Lifter, x, y, r ir.Value, w int)) h
 			flags(l, x, y, l.op(op, l.op(op, x, y), c), w)
 			return nil
 		}
-		x := l.get(in.Args[0])
+		x := l.raw(in.Args[0], w)
 		r := l.op(op, l.op(op, x, y), c)
 		l.set(in.Args[0], r)
 		flags(l, x, y, r, w)
@@ -187,22 +187,27 @@ func addOf(w int) ir.Op {
 // adcFlags defines all flags for r = x + y + carry: the carry out of a bit is
 // the majority of x, y and not r.
 func (l *Lifter) adcFlags(x, y, r ir.Value, w int) {
-	notR := l.opImm(ir.I32Xor, r, -1)
-	carries := l.op(ir.I32Or, l.op(ir.I32And, x, y), l.op(ir.I32And, l.op(ir.I32Or, x, y), notR))
-	l.setFlag(CF, l.bit(carries, w-1))
-	l.setFlag(AF, l.adjust(x, y, r))
-	l.setFlag(OF, l.addOverflow(x, y, r, w))
+	if l.wants(CF) {
+		notR := l.opImm(ir.I32Xor, r, -1)
+		carries := l.op(ir.I32Or, l.op(ir.I32And, x, y), l.op(ir.I32And, l.op(ir.I32Or, x, y), notR))
+		l.setFlag(CF, l.bit(carries, w-1))
+	}
+	l.adjustFlag(x, y, r)
+	l.addOverflow(x, y, r, w)
 	l.resultFlags(r, w)
 	l.flags = producer{kind: byResult, w: w, r: r}
 }
 
-// sbbFlags defines all flags for r = x - y - borrow.
+// sbbFlags defines all flags for r = x - y - borrow: the borrow out of a bit is
+// the majority of not x, y and r.
 func (l *Lifter) sbbFlags(x, y, r ir.Value, w int) {
-	notX := l.opImm(ir.I32Xor, x, -1)
-	borrows := l.op(ir.I32Or, l.op(ir.I32And, notX, y), l.op(ir.I32And, l.op(ir.I32Or, notX, y), r))
-	l.setFlag(CF, l.bit(borrows, w-1))
-	l.setFlag(AF, l.adjust(x, y, r))
-	l.setFlag(OF, l.subOverflow(x, y, r, w))
+	if l.wants(CF) {
+		notX := l.opImm(ir.I32Xor, x, -1)
+		borrows := l.op(ir.I32Or, l.op(ir.I32And, notX, y), l.op(ir.I32And, l.op(ir.I32Or, notX, y), r))
+		l.setFlag(CF, l.bit(borrows, w-1))
+	}
+	l.adjustFlag(x, y, r)
+	l.subOverflow(x, y, r, w)
 	l.resultFlags(r, w)
 	l.flags = producer{kind: byResult, w: w, r: r}
 }
@@ -221,13 +226,16 @@ func stepOp(a alu, delta int64) handler {
 			x = l.atomic(a.atomic, m, w, one)
 			r = l.op(a.op, x, one)
 		} else {
-			x = l.get(in.Args[0])
+			x = l.raw(in.Args[0], w)
 			r = l.op(a.op, x, one)
 			l.set(in.Args[0], r)
 		}
-		l.setFlag(AF, l.bit(l.op(ir.I32Xor, x, r), 4))
-		overflow := int64(1)<<(w-1) + delta
-		l.setFlag(OF, l.opImm(ir.I32Eq, l.zx(r, w), overflow))
+		if l.wants(AF) {
+			l.setFlag(AF, l.bit(l.op(ir.I32Xor, x, r), 4))
+		}
+		if l.wants(OF) {
+			l.setFlag(OF, l.opImm(ir.I32Eq, l.zx(r, w), int64(1)<<(w-1)+delta))
+		}
 		l.resultFlags(r, w)
 		l.flags = producer{kind: byResult, w: w, r: r}
 		return nil
@@ -245,7 +253,7 @@ func liftNeg(l *Lifter, in x86.Inst) error {
 		})
 		return nil
 	}
-	x, zero := l.get(in.Args[0]), l.constW(w, 0)
+	x, zero := l.raw(in.Args[0], w), l.constW(w, 0)
 	r := l.op(ir.I32Sub, zero, x)
 	l.set(in.Args[0], r)
 	l.subFlags(zero, x, r, w)
@@ -277,7 +285,7 @@ func liftNot(l *Lifter, in x86.Inst) error {
 		l.atomic(ir.I32AtomicRmwXor, m, w, l.constW(w, -1))
 		return nil
 	}
-	l.set(in.Args[0], l.opImm(ir.I32Xor, l.get(in.Args[0]), -1))
+	l.set(in.Args[0], l.opImm(ir.I32Xor, l.raw(in.Args[0], w), -1))
 	return nil
 }
 
@@ -286,7 +294,7 @@ func liftXadd(l *Lifter, in x86.Inst) error {
 		return l.unsupported("operands")
 	}
 	w := l.width(in.Args[0])
-	y := l.get(in.Args[1])
+	y := l.raw(in.Args[1], w)
 	m, isMem := in.Args[0].(x86asm.Mem)
 	if isMem && in.Lock {
 		x := l.atomic(ir.I32AtomicRmwAdd, m, w, y)
@@ -294,7 +302,7 @@ func liftXadd(l *Lifter, in x86.Inst) error {
 		l.addFlags(x, y, l.op(ir.I32Add, x, y), w)
 		return nil
 	}
-	x := l.get(in.Args[0])
+	x := l.raw(in.Args[0], w)
 	r := l.op(ir.I32Add, x, y)
 	if isMem {
 		l.set(m, r) // before the register: it may fault
@@ -307,5 +315,5 @@ func liftXadd(l *Lifter, in x86.Inst) error {
 	return nil
 }
 
-// reg64 returns the whole of a register, as an i64.
+// rax returns the accumulator, an i64.
 func (l *Lifter) rax() ir.Value { return l.getReg(guestabi.RAX) }

@@ -47,19 +47,19 @@ var jumpOps = [16]x86asm.Op{
 var undefinedOps = []x86asm.Op{x86asm.UD0, x86asm.UD1, x86asm.UD2, x86asm.MONITOR, x86asm.MWAIT, x86asm.RSM}
 
 // absentOps raise #UD on the processor that our CPUID describes: x86-64-v2
-// without XSAVE, RDRAND, TSX, FSGSBASE, MOVBE, INVPCID, and without SYSENTER in
+// without XSAVE, RDRAND, TSX, FSGSBASE, MOVBE, and without SYSENTER in
 // 64-bit mode.
 var absentOps = []x86asm.Op{
 	x86asm.XGETBV, x86asm.XSETBV, x86asm.XSAVE, x86asm.XSAVE64, x86asm.XSAVEC, x86asm.XSAVEC64, x86asm.XSAVEOPT, x86asm.XSAVEOPT64,
 	x86asm.XRSTOR, x86asm.XRSTOR64, x86asm.RDRAND, x86asm.XBEGIN, x86asm.XEND, x86asm.XABORT, x86asm.XTEST,
-	x86asm.RDFSBASE, x86asm.RDGSBASE, x86asm.WRFSBASE, x86asm.WRGSBASE, x86asm.MOVBE, x86asm.SYSENTER, x86asm.INVPCID,
+	x86asm.RDFSBASE, x86asm.RDGSBASE, x86asm.WRFSBASE, x86asm.WRGSBASE, x86asm.MOVBE, x86asm.SYSENTER,
 }
 
 // privilegedOps raise #GP in a user program. Far transfers are not among them:
 // those to the selectors of Linux would work.
 var privilegedOps = []x86asm.Op{
 	x86asm.HLT, x86asm.IN, x86asm.OUT, x86asm.INSB, x86asm.INSW, x86asm.INSD, x86asm.OUTSB, x86asm.OUTSW, x86asm.OUTSD,
-	x86asm.CLI, x86asm.STI, x86asm.CLTS, x86asm.INVD, x86asm.WBINVD, x86asm.INVLPG, x86asm.LGDT, x86asm.LIDT,
+	x86asm.CLI, x86asm.STI, x86asm.CLTS, x86asm.INVD, x86asm.WBINVD, x86asm.INVLPG, x86asm.INVPCID, x86asm.LGDT, x86asm.LIDT,
 	x86asm.LLDT, x86asm.LTR, x86asm.LMSW, x86asm.RDMSR, x86asm.WRMSR, x86asm.RDPMC, x86asm.SWAPGS, x86asm.SYSRET, x86asm.SYSEXIT,
 }
 

@@ -64,7 +64,7 @@ func liftMov(l *Lifter, in x86.Inst) error {
 		l.setReg(r, l.load(ir.I64Load32U, base, disp))
 		return nil
 	}
-	l.set(in.Args[0], l.getW(in.Args[1], w))
+	l.set(in.Args[0], l.raw(in.Args[1], w))
 	return nil
 }
 
@@ -100,9 +100,11 @@ func extension(signed bool) handler {
 			l.set(in.Args[0], l.load(extendingLoad(from, to, signed), base, disp))
 			return nil
 		}
-		v := l.get(in.Args[1])
+		v := l.raw(in.Args[1], from)
 		if signed {
 			v = l.sx(v, from)
+		} else {
+			v = l.zx(v, from)
 		}
 		if to == 64 && from < 64 {
 			v = l.extend(v, signed)
@@ -203,7 +205,7 @@ func liftXchg(l *Lifter, in x86.Inst) error {
 		l.set(b, l.atomic(ir.I32AtomicRmwXchg, m, l.width(b), l.get(b)))
 		return nil
 	}
-	x, y := l.get(a), l.get(b)
+	x, y := l.raw(a, l.width(a)), l.raw(b, l.width(b))
 	l.set(a, y)
 	l.set(b, x)
 	return nil
@@ -277,7 +279,7 @@ func liftLeave(l *Lifter, in x86.Inst) error {
 func widen(from, to x86asm.Reg) handler {
 	_, w, _, _ := gpr(from)
 	return func(l *Lifter, _ x86.Inst) error {
-		v := l.sx(l.getGPR(from), w)
+		v := l.sx(l.rawGPR(from), w)
 		if to == x86asm.RAX {
 			v = l.extendS(v)
 		}
@@ -290,7 +292,7 @@ func widen(from, to x86asm.Reg) handler {
 func signOf(from, to x86asm.Reg) handler {
 	_, w, _, _ := gpr(from)
 	return func(l *Lifter, _ x86.Inst) error {
-		v := l.sx(l.getGPR(from), w)
+		v := l.sx(l.rawGPR(from), w)
 		shift := int64(31)
 		if w == 64 {
 			shift = 63
@@ -337,9 +339,10 @@ func cmov(c condition) handler {
 		if !l.integer(in.Args[0], in.Args[1]) {
 			return l.unsupported("operands")
 		}
-		v := l.get(in.Args[1])
+		w := l.width(in.Args[0])
+		v := l.raw(in.Args[1], w)
 		cond := l.cond(c)
-		l.set(in.Args[0], l.b.Select(v, l.get(in.Args[0]), cond))
+		l.set(in.Args[0], l.b.Select(v, l.raw(in.Args[0], w), cond))
 		return nil
 	}
 }

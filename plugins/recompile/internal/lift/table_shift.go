@@ -108,18 +108,19 @@ func (l *Lifter) setCounted(c count, f Flags, v ir.Value) {
 
 // shiftKind computes a shift: the result, the carry (for counts other than 0)
 // and the overflow (as for a count of 1). all says whether PF, ZF and SF follow
-// the result.
+// the result, zero whether compute wants x zero-extended.
 type shiftKind struct {
 	compute func(l *Lifter, x ir.Value, c count, w int) (r, carry, overflow ir.Value)
 	all     bool
+	zero    bool
 }
 
 var (
-	shiftLeft   = shiftKind{liftShl, true}
-	shiftRight  = shiftKind{liftShr, true}
-	shiftSigned = shiftKind{liftSar, true}
-	rotateLeft  = shiftKind{liftRol, false}
-	rotateRight = shiftKind{liftRor, false}
+	shiftLeft   = shiftKind{liftShl, true, false}
+	shiftRight  = shiftKind{liftShr, true, true}
+	shiftSigned = shiftKind{liftSar, true, false}
+	rotateLeft  = shiftKind{liftRol, false, true}
+	rotateRight = shiftKind{liftRor, false, true}
 )
 
 func shiftOp(k shiftKind) handler {
@@ -129,10 +130,13 @@ func shiftOp(k shiftKind) handler {
 		}
 		w := l.width(in.Args[0])
 		c := l.shiftCount(in.Args[1], w)
-		x := l.get(in.Args[0])
+		x := l.raw(in.Args[0], w)
 		if c.known == 0 {
 			l.set(in.Args[0], x) // a 32-bit register loses its upper half all the same
 			return nil
+		}
+		if k.zero {
+			x = l.zx(x, w)
 		}
 		r, carry, overflow := k.compute(l, x, c, w)
 		l.set(in.Args[0], r)
@@ -155,9 +159,15 @@ func (l *Lifter) countedResult(c count, r ir.Value, w int) {
 		l.flags = producer{kind: byResult, w: w, r: r}
 		return
 	}
-	l.setCounted(c, PF, l.parity(r))
-	l.setCounted(c, ZF, l.op(ir.I32Eqz, l.zx(r, w)))
-	l.setCounted(c, SF, l.bit(r, w-1))
+	if l.wants(PF) {
+		l.setCounted(c, PF, l.parity(r))
+	}
+	if l.wants(ZF) {
+		l.setCounted(c, ZF, l.op(ir.I32Eqz, l.zx(r, w)))
+	}
+	if l.wants(SF) {
+		l.setCounted(c, SF, l.bit(r, w-1))
+	}
 }
 
 // less returns n - c for a count c.
