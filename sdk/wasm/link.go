@@ -32,7 +32,10 @@ type LinkInput struct {
 //
 // The inputs stay as they are; the result shares memory with them.
 func Link(inputs []LinkInput) (*Module, error) {
-	l := linker{out: &Module{}, byName: map[string]*linkInput{}}
+	l := linker{
+		out: &Module{}, byName: map[string]*linkInput{},
+		seen: map[importKey]uint32{}, names: map[string]bool{},
+	}
 	for i := range inputs {
 		in := newLinkInput(&inputs[i])
 		if l.byName[in.Name] != nil {
@@ -95,7 +98,9 @@ type linker struct {
 	inputs []*linkInput
 	byName map[string]*linkInput
 	seen   map[importKey]uint32
-	empty  *uint32 // passive data segment without bytes
+	placed [4]uint32       // imports of the result, by Kind
+	names  map[string]bool // of exports
+	empty  *uint32         // passive data segment without bytes
 }
 
 // importKey is what two imports must agree in to become one.
@@ -210,9 +215,6 @@ func (in *linkInput) isActive() bool {
 // placeImports maps types and puts the imports that no input resolves into the
 // result.
 func (l *linker) placeImports(in *linkInput) error {
-	if l.seen == nil {
-		l.seen = make(map[importKey]uint32)
-	}
 	for _, t := range in.Module.Types {
 		in.types = append(in.types, l.out.Type(t.Params, t.Results))
 	}
@@ -234,7 +236,8 @@ func (l *linker) placeImports(in *linkInput) error {
 		}
 		to, ok := l.seen[key]
 		if !ok {
-			to = l.out.Imported(im.Kind)
+			to = l.placed[im.Kind]
+			l.placed[im.Kind]++
 			l.out.Imports = append(l.out.Imports, im)
 			l.seen[key] = to
 		}
@@ -459,9 +462,10 @@ func (l *linker) export(in *linkInput) error {
 			index = wrapper
 		}
 		name := in.Prefix + e.Name
-		if _, twice := l.out.FindExport(name); twice {
+		if l.names[name] {
 			return fmt.Errorf("two exports are called %q", name)
 		}
+		l.names[name] = true
 		l.out.Export(name, e.Kind, index)
 	}
 	return nil
