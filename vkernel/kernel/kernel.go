@@ -295,3 +295,6 @@ func (c *Container) SignalGroup(pgid, sig int) {
 		}
 	}
 }
+
+// Uptime is the time since boot: the guests' monotonic clock.
+func (k *Kernel) Uptime() time.Duration { return k.sinceBoot() }

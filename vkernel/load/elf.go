@@ -236,3 +236,14 @@ func (img *Image) mapSegment(as *mm.AddressSpace, s segment, base uint64, name s
 	}
 	return as.Force(start+base, img.content[from:to])
 }
+
+// AddressOf returns the link-time address, page aligned, at which a dynamic
+// linker maps the page of the file at off as code.
+func (img *Image) AddressOf(off uint64) (uint64, bool) {
+	for _, s := range img.segments {
+		if s.prot&linux.PROT_EXEC != 0 && mm.PageDown(s.offset) == off {
+			return mm.PageDown(s.vaddr), true
+		}
+	}
+	return 0, false
+}

@@ -396,3 +396,9 @@ func ReadFull(f io.ReaderAt, p []byte, off int64) error {
 	}
 	return err
 }
+
+// Executable reports whether all of a range is mapped with PROT_EXEC already.
+func (as *AddressSpace) Executable(addr, length uint64) bool {
+	n, err := as.checkRange(addr, length)
+	return err == nil && as.allowed(addr, n, linux.PROT_EXEC) == n
+}

@@ -50,6 +50,7 @@ func (s *Shared) file(f File, n uint64) (*object, error) {
 			return nil, linux.ENOMEM
 		}
 		o.ref()
+		releaseFile(f)
 		return o, nil
 	}
 	o, err := newObject(PageUp(n))
@@ -122,6 +123,7 @@ func (o *object) unref() {
 	}
 	if o.shared != nil {
 		delete(o.shared.files, o.file.Identity())
+		releaseFile(o.file)
 	}
 	o.pages.close()
 }
@@ -149,3 +151,10 @@ func (o *object) writeBack(b []byte, off uint64) {
 
 // errUnsupported is the answer of hosts that cannot map pages over memory.
 var errUnsupported = errors.New("not supported on this host")
+
+// releaseFile gives up a file that an object has held, if it wants to know.
+func releaseFile(f File) {
+	if r, ok := f.(interface{ Release() }); ok {
+		r.Release()
+	}
+}
