@@ -284,3 +284,45 @@ func TestKernels(t *testing.T) {
 		}
 	}
 }
+
+// TestBusybox translates the largest static program at hand and runs a few of
+// its applets.
+func TestBusybox(t *testing.T) {
+	path := tool(t, "busybox", "busybox-static")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := build(t, file, recompile.Options{})
+	t.Logf("%v; unit %d bytes; %+v", b.times, len(b.megabinary), b.report)
+	for _, args := range [][]string{
+		{"busybox", "echo", "hello", "world"},
+		{"busybox", "expr", "12345", "*", "678"},
+		{"busybox", "sha256sum"},
+		{"busybox", "awk", "BEGIN { for (i = 0; i < 1000; i++) s += i * i; print s, s / 7 }"},
+		{"busybox", "sh", "-c", "x=0; while [ $x -lt 1000 ]; do x=$((x+1)); done; echo $x"},
+	} {
+		cmd := exec.Command(path, args[1:]...)
+		cmd.Stdin = strings.NewReader("some input\n")
+		want, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := b.run(t, machine.WazeroOptions{CacheDir: cacheDir(t)}, 0, "some input\n", args...)
+		t.Logf("%v: compile %v, run %v", args, got.compile, got.elapsed)
+		if got.stdout != string(want) {
+			t.Errorf("%v: got %q, natively %q", args, got.stdout, want)
+		}
+	}
+}
+
+// cacheDir returns a directory for compiled code that the test's runs share.
+func cacheDir(t testing.TB) string {
+	t.Helper()
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("pipeline-cache-%d", os.Getpid()))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
