@@ -2,6 +2,7 @@ package machine
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -113,26 +114,39 @@ func (m *Memory) Zero(r Range) error {
 }
 
 // Fork makes a memory of the same size that holds what m holds in ranges, and
-// zeros elsewhere. It costs one copy of the pages that were ever touched. The
-// threads over m must stand still.
+// zeros elsewhere. The threads over m must stand still.
 func (m *Memory) Fork(ranges []Range) (*Memory, error) {
-	for _, r := range ranges {
-		if err := m.check(r); err != nil {
-			return nil, fmt.Errorf("forking guest memory: %w", err)
-		}
-	}
 	child, err := NewMemory(int64(len(m.bytes)))
 	if err != nil {
 		return nil, fmt.Errorf("forking guest memory: %w", err)
 	}
-	touched := newTouchMap()
-	defer touched.close()
-	for _, r := range ranges {
-		touched.each(m.bytes, r, func(r Range) {
-			copy(child.bytes[r.Start:r.Start+r.Size], m.bytes[r.Start:r.Start+r.Size])
-		})
+	if _, err := m.CopyTo(child, ranges); err != nil {
+		return nil, errors.Join(fmt.Errorf("forking guest memory: %w", err), child.Close())
 	}
 	return child, nil
+}
+
+// CopyTo copies ranges to the same places of child, where nothing was written
+// before, and returns how many bytes it copied: it leaves out what was never
+// touched in m.
+func (m *Memory) CopyTo(child *Memory, ranges []Range) (uint64, error) {
+	for _, r := range ranges {
+		if err := errors.Join(m.check(r), child.check(r)); err != nil {
+			return 0, fmt.Errorf("copying guest memory: %w", err)
+		}
+	}
+	touched := newTouchMap()
+	defer touched.close()
+	copied := uint64(0)
+	for _, r := range ranges {
+		touched.each(m.bytes, r, func(r Range) {
+			to := child.bytes[r.Start : r.Start+r.Size]
+			populate(to)
+			copy(to, m.bytes[r.Start:r.Start+r.Size])
+			copied += r.Size
+		})
+	}
+	return copied, nil
 }
 
 // Scratch memory for register files: 64 slots of 1 KiB in linear page 0.

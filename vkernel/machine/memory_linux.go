@@ -24,14 +24,16 @@ func discard(b []byte) error {
 
 func hostPage() int { return os.Getpagesize() }
 
-// touchMap tells which pages of this process were ever touched, by
-// /proc/self/pagemap (Linux, Documentation/admin-guide/mm/pagemap.rst): bit 63
-// of an entry is set if the page is in memory, bit 62 if it is swapped out.
-// Without that file every page counts as touched, and pages of zeros are
-// skipped one by one.
+// touchMap tells which pages of this process were ever touched: those in memory
+// and those swapped out. It asks the kernel by the ioctl PAGEMAP_SCAN (Linux
+// 6.7), else by reading /proc/self/pagemap; without either every page counts as
+// touched, and pages of zeros are skipped one by one.
+//
+// Source: Linux, Documentation/admin-guide/mm/pagemap.rst.
 type touchMap struct {
-	file *os.File
-	buf  []byte
+	file   *os.File
+	noScan bool
+	buf    []byte // pagemap entries; bit 63: in memory, bit 62: swapped out
 }
 
 func newTouchMap() *touchMap {
@@ -39,7 +41,7 @@ func newTouchMap() *touchMap {
 	if err != nil {
 		return &touchMap{}
 	}
-	return &touchMap{file: f, buf: make([]byte, 1<<16)}
+	return &touchMap{file: f}
 }
 
 func (t *touchMap) close() {
@@ -48,12 +50,41 @@ func (t *touchMap) close() {
 	}
 }
 
+// pmScanArg is struct pm_scan_arg of linux/fs.h.
+type pmScanArg struct {
+	size, flags, start, end, walkEnd, vec, vecLen, maxPages        uint64
+	categoryInverted, categoryMask, categoryAnyofMask, returnFlags uint64
+}
+
+// pageRegion is struct page_region of linux/fs.h.
+type pageRegion struct{ start, end, categories uint64 }
+
+const (
+	pagemapScan       = 0xc060_6610 // _IOWR('f', 16, struct pm_scan_arg)
+	pageIsPresent     = 1 << 3
+	pageIsSwapped     = 1 << 4
+	pageIsPFNZero     = 1 << 5
+	regionsPerScan    = 256
+	entriesPerRead    = 1 << 13
+	populateAtLeast   = 8  // pages for which one call costs less than their faults
+	madvPopulateWrite = 23 // MADV_POPULATE_WRITE, Linux 5.14
+)
+
 // each calls visit with the parts of r that were touched, in order.
 func (t *touchMap) each(mem []byte, r Range, visit func(Range)) {
+	if t.file != nil && !t.noScan {
+		done, ok := t.scan(mem, r, visit)
+		if ok {
+			return
+		}
+		t.noScan = true
+		r.Size -= done - r.Start
+		r.Start = done
+	}
 	host := uint64(hostPage())
 	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))
 	for r.Size > 0 {
-		chunk := min(r.Size, uint64(1<<13)*host-r.Start%host)
+		chunk := min(r.Size, uint64(entriesPerRead)*host-r.Start%host)
 		pages := (r.Start%host + chunk + host - 1) / host
 		if !t.load((base+r.Start)/host, int(pages)) {
 			visitNonzero(mem, Range{r.Start, chunk}, host, visit)
@@ -65,10 +96,40 @@ func (t *touchMap) each(mem []byte, r Range, visit func(Range)) {
 	}
 }
 
+// scan walks r by PAGEMAP_SCAN. If it fails it returns how far it came.
+func (t *touchMap) scan(mem []byte, r Range, visit func(Range)) (uint64, bool) {
+	host := uint64(hostPage())
+	base := uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))
+	end := r.Start + r.Size
+	var regions [regionsPerScan]pageRegion
+	for at := r.Start / host * host; at < end; {
+		arg := pmScanArg{
+			start: base + at, end: base + (end+host-1)/host*host,
+			vec: uint64(uintptr(unsafe.Pointer(&regions))), vecLen: regionsPerScan,
+			categoryInverted: pageIsPFNZero, categoryMask: pageIsPFNZero, // not the shared page of zeros
+			categoryAnyofMask: pageIsPresent | pageIsSwapped, returnFlags: pageIsPresent,
+		}
+		arg.size = uint64(unsafe.Sizeof(arg))
+		n, _, errno := unix.Syscall(unix.SYS_IOCTL, t.file.Fd(), pagemapScan, uintptr(unsafe.Pointer(&arg)))
+		if errno != 0 || arg.walkEnd <= base+at {
+			return max(at, r.Start), false
+		}
+		for _, g := range regions[:n] {
+			from, to := max(g.start-base, r.Start), min(g.end-base, end)
+			visit(Range{from, to - from})
+		}
+		at = arg.walkEnd - base
+	}
+	return end, true
+}
+
 // load reads the entries of n pages.
 func (t *touchMap) load(page uint64, n int) bool {
 	if t.file == nil {
 		return false
+	}
+	if t.buf == nil {
+		t.buf = make([]byte, entriesPerRead*8)
 	}
 	got, err := t.file.ReadAt(t.buf[:n*8], int64(page*8))
 	return err == nil && got == n*8
@@ -92,4 +153,17 @@ func (t *touchMap) visitLoaded(r Range, host uint64, visit func(Range)) {
 	if run.Size > 0 {
 		visit(run)
 	}
+}
+
+// populate makes the host pages that b, which is about to be written, touches
+// at once instead of by one fault for each. That it fails is no harm.
+func populate(b []byte) {
+	host := uintptr(hostPage())
+	first := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	skip := (host - first%host) % host
+	if uintptr(len(b)) < skip+populateAtLeast*host {
+		return
+	}
+	whole := (uintptr(len(b)) - skip) / host * host
+	_ = unix.Madvise(b[skip:skip+whole], madvPopulateWrite)
 }
