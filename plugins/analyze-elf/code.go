@@ -113,6 +113,9 @@ func (c *code) findText(f *elf64.File) {
 			c.text = append(c.text, span{r.first, r.first + uint32(len(r.bytes))})
 		}
 	}
+	if len(c.text) == 0 {
+		return
+	}
 	slices.SortFunc(c.text, func(a, b span) int { return int(int64(a.start) - int64(b.start)) })
 	merged := c.text[:1]
 	for _, s := range c.text[1:] {

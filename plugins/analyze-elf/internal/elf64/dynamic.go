@@ -105,6 +105,7 @@ func (f *File) Symbols() []Symbol {
 					all = append(all, sym)
 				}
 			}
+			break // an ELF file has one
 		}
 	}
 	syms, names := f.dynamicTables()
