@@ -1,0 +1,10 @@
+// Package megabinary carries what the program needs wherever it is copied to.
+package megabinary
+
+import _ "embed"
+
+//go:embed pipeline.yaml
+var pipeline string
+
+// Pipeline returns the default pipeline.yaml.
+func Pipeline() string { return pipeline }
