@@ -54,9 +54,14 @@ const MaxNumber = 512
 // syscall that is not implemented. The caller must not change it.
 var Table = sync.OnceValue(func() *[MaxNumber]Row {
 	var t [MaxNumber]Row
-	for nr, r := range rows() {
-		r.Number = nr
-		t[nr] = r
+	for _, part := range []map[int]Row{rows(), fileRows()} {
+		for nr, r := range part {
+			if t[nr].Handler != nil {
+				panic("BUG: two rows for syscall " + r.Name)
+			}
+			r.Number = nr
+			t[nr] = r
+		}
 	}
 	return &t
 })
@@ -67,7 +72,8 @@ func noReturn(r Row) Row {
 	return r
 }
 
-// rows is the table's content, sorted by number.
+// rows is the table's content but for files, which fileRows has; sorted by
+// number.
 func rows() map[int]Row {
 	return map[int]Row{
 		9:   full("mmap", mmap, strace.Addr, strace.Size, prot, mapFlags, strace.FD, strace.Hex),

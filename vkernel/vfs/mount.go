@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"megabinary.dev/vkernel/linux"
 )
@@ -71,6 +72,24 @@ type MountNamespace struct {
 	mounts []*Mount // in mount order
 	covers map[mountKey]*Mount
 	nextID int
+	hidden *Mount // of Hidden
+
+	anonIno atomic.Uint64
+}
+
+// AnonIno returns a new inode number for a pipe and its like, as pipefs and
+// sockfs number theirs.
+func (ns *MountNamespace) AnonIno() uint64 { return ns.anonIno.Add(1) }
+
+// Hidden returns a mount that no path leads to, for memfd_create(2); newFS makes
+// its file system the first time.
+func (ns *MountNamespace) Hidden(newFS func() Filesystem) *Mount {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if ns.hidden == nil {
+		ns.hidden = ns.newMount(newFS(), MountOptions{})
+	}
+	return ns.hidden
 }
 
 // mountKey names a directory of a mount.

@@ -1,0 +1,365 @@
+package syscalls
+
+import (
+	"encoding/binary"
+	"time"
+
+	"megabinary.dev/vkernel/kernel"
+	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/vfs"
+	"megabinary.dev/vkernel/waiter"
+)
+
+// dup implements dup(2).
+func dup(t *kernel.Task, a kernel.Args) (uint64, error) {
+	d, err := t.Files().Get(a.Int(0))
+	if err != nil {
+		return 0, err
+	}
+	return install(t, d, false)
+}
+
+func dupTo(t *kernel.Task, from, to int32, cloexec bool) (uint64, error) {
+	d, err := t.Files().Get(from)
+	if err != nil {
+		return 0, err
+	}
+	if to < 0 || uint64(to) >= noFileLimit(t) {
+		d.DecRef()
+		return 0, linux.EBADF
+	}
+	t.Files().Set(to, d, cloexec)
+	return uint64(to), nil
+}
+
+// dup2 implements dup2(2).
+func dup2(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Int(0) == a.Int(1) {
+		d, err := t.Files().Get(a.Int(0))
+		if err != nil {
+			return 0, err
+		}
+		d.DecRef()
+		return uint64(a.Int(0)), nil
+	}
+	return dupTo(t, a.Int(0), a.Int(1), false)
+}
+
+// dup3 implements dup3(2).
+func dup3(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Uint(2)&^linux.O_CLOEXEC != 0 || a.Int(0) == a.Int(1) {
+		return 0, linux.EINVAL
+	}
+	return dupTo(t, a.Int(0), a.Int(1), a.Uint(2)&linux.O_CLOEXEC != 0)
+}
+
+// resizable is a pipe, for F_GETPIPE_SZ and F_SETPIPE_SZ.
+type resizable interface {
+	Capacity() int
+	SetCapacity(n int) (int, error)
+}
+
+// fcntl implements fcntl(2).
+func fcntl(t *kernel.Task, a kernel.Args) (uint64, error) {
+	fd, cmd := a.Int(0), a.Int(1)
+	d, err := t.Files().Get(fd)
+	if err != nil {
+		return 0, err
+	}
+	defer d.DecRef()
+	if d.IsPath() {
+		switch cmd {
+		case linux.F_DUPFD, linux.F_DUPFD_CLOEXEC, linux.F_GETFD, linux.F_SETFD, linux.F_GETFL:
+		default:
+			return 0, linux.EBADF
+		}
+	}
+	switch cmd {
+	case linux.F_DUPFD, linux.F_DUPFD_CLOEXEC:
+		if a.Int(2) < 0 || uint64(a.Int(2)) >= noFileLimit(t) {
+			return 0, linux.EINVAL
+		}
+		d.IncRef()
+		n, err := t.Files().Add(d, a.Int(2), cmd == linux.F_DUPFD_CLOEXEC, noFileLimit(t))
+		if err != nil {
+			d.DecRef()
+			return 0, err
+		}
+		return uint64(n), nil
+	case linux.F_GETFD:
+		on, err := t.Files().Cloexec(fd)
+		if on {
+			return linux.FD_CLOEXEC, err
+		}
+		return 0, err
+	case linux.F_SETFD:
+		return 0, t.Files().SetCloexec(fd, a.Uint(2)&linux.FD_CLOEXEC != 0)
+	case linux.F_GETFL:
+		return uint64(d.Flags()), nil
+	case linux.F_SETFL:
+		d.SetFlags(a.Uint(2))
+		return 0, nil
+	case linux.F_GETLK, linux.F_OFD_GETLK:
+		return 0, getLock(t, d, a.Addr(2), cmd == linux.F_OFD_GETLK)
+	case linux.F_SETLK, linux.F_SETLKW, linux.F_OFD_SETLK, linux.F_OFD_SETLKW:
+		return 0, setLock(t, d, a.Addr(2), cmd)
+	default:
+		return fcntlRare(t, d, cmd, a)
+	}
+}
+
+func fcntlRare(t *kernel.Task, d *vfs.FileDescription, cmd int32, a kernel.Args) (uint64, error) {
+	switch cmd {
+	case linux.F_GETPIPE_SZ, linux.F_SETPIPE_SZ:
+		p, ok := d.File().(resizable)
+		if !ok {
+			return 0, linux.EBADF
+		}
+		if cmd == linux.F_GETPIPE_SZ {
+			return uint64(p.Capacity()), nil
+		}
+		n, err := p.SetCapacity(int(a.Int(2)))
+		return uint64(n), err
+	case linux.F_GETOWN:
+		return uint64(d.Owner()), nil
+	case linux.F_SETOWN:
+		d.SetOwner(int64(a.Int(2)))
+		return 0, nil
+	case linux.F_GETOWN_EX:
+		kind, id := uint32(1), d.Owner() // F_OWNER_PID
+		if id < 0 {
+			kind, id = 2, -id
+		}
+		b := binary.LittleEndian.AppendUint32(nil, kind)
+		return 0, t.CopyOut(a.Addr(2), binary.LittleEndian.AppendUint32(b, uint32(id)))
+	case linux.F_SETOWN_EX:
+		var b [8]byte
+		if err := t.CopyIn(a.Addr(2), b[:]); err != nil {
+			return 0, err
+		}
+		kind, id := binary.LittleEndian.Uint32(b[:]), int64(int32(binary.LittleEndian.Uint32(b[4:])))
+		if kind > 2 {
+			return 0, linux.EINVAL
+		}
+		if kind == 2 {
+			id = -id
+		}
+		d.SetOwner(id)
+		return 0, nil
+	case linux.F_GETSIG:
+		return uint64(d.Sig()), nil
+	case linux.F_SETSIG:
+		if a.Int(2) < 0 || a.Int(2) > linux.NSIG {
+			return 0, linux.EINVAL
+		}
+		d.SetSig(a.Int(2))
+		return 0, nil
+	case linux.F_GETLEASE:
+		return linux.F_UNLCK, nil
+	default:
+		return 0, linux.EINVAL
+	}
+}
+
+// lockRange reads a struct flock and returns the range that it means; the end
+// is exclusive.
+func lockRange(t *kernel.Task, d *vfs.FileDescription, addr uint64) (f linux.Flock, start, end int64, err error) {
+	var b [linux.FlockSize]byte
+	if err = t.CopyIn(addr, b[:]); err != nil {
+		return
+	}
+	f.Unmarshal(b[:])
+	switch f.Whence {
+	case linux.SEEK_SET:
+		start = f.Start
+	case linux.SEEK_CUR:
+		cur, _ := d.Seek(0, linux.SEEK_CUR) // what cannot seek is at 0
+		start = f.Start + cur
+	case linux.SEEK_END:
+		st, serr := d.Stat()
+		if serr != nil {
+			return f, 0, 0, serr
+		}
+		start = f.Start + st.Size
+	default:
+		return f, 0, 0, linux.EINVAL
+	}
+	const endOfFile = 1<<63 - 1
+	switch {
+	case f.Len == 0:
+		end = endOfFile
+	case f.Len > 0:
+		end = start + f.Len
+		if end < start {
+			return f, 0, 0, linux.EOVERFLOW
+		}
+	default:
+		start, end = start+f.Len, start
+	}
+	if start < 0 {
+		return f, 0, 0, linux.EINVAL
+	}
+	return f, start, end, nil
+}
+
+// lockOwner returns whose lock it is.
+func lockOwner(t *kernel.Task, d *vfs.FileDescription, ofd bool) (owner any, pid int32) {
+	if ofd {
+		return d, -1
+	}
+	return t.Files(), int32(t.TGID())
+}
+
+func locksOf(d *vfs.FileDescription) (*vfs.FileLocks, error) {
+	if l, ok := d.Inode().(vfs.Lockable); ok {
+		return l.Locks(), nil
+	}
+	return nil, linux.EBADF
+}
+
+func getLock(t *kernel.Task, d *vfs.FileDescription, addr uint64, ofd bool) error {
+	f, start, end, err := lockRange(t, d, addr)
+	if err != nil {
+		return err
+	}
+	if f.Type != linux.F_RDLCK && f.Type != linux.F_WRLCK || ofd && f.PID != 0 {
+		return linux.EINVAL
+	}
+	locks, err := locksOf(d)
+	if err != nil {
+		return err
+	}
+	owner, _ := lockOwner(t, d, ofd)
+	if held, busy := locks.Conflict(owner, start, end, f.Type == linux.F_WRLCK); busy {
+		f = held
+	} else {
+		f.Type = linux.F_UNLCK
+	}
+	var b [linux.FlockSize]byte
+	f.Marshal(b[:])
+	return t.CopyOut(addr, b[:])
+}
+
+func setLock(t *kernel.Task, d *vfs.FileDescription, addr uint64, cmd int32) error {
+	f, start, end, err := lockRange(t, d, addr)
+	if err != nil {
+		return err
+	}
+	ofd := cmd == linux.F_OFD_SETLK || cmd == linux.F_OFD_SETLKW
+	if ofd && f.PID != 0 {
+		return linux.EINVAL
+	}
+	locks, err := locksOf(d)
+	if err != nil {
+		return err
+	}
+	owner, pid := lockOwner(t, d, ofd)
+	switch f.Type {
+	case linux.F_UNLCK:
+		locks.Unlock(owner, start, end)
+		return nil
+	case linux.F_RDLCK:
+		if !d.Readable() {
+			return linux.EBADF
+		}
+	case linux.F_WRLCK:
+		if !d.Writable() {
+			return linux.EBADF
+		}
+	default:
+		return linux.EINVAL
+	}
+	wait := cmd == linux.F_SETLKW || cmd == linux.F_OFD_SETLKW
+	return takeLock(t, locks, wait, func() error { return locks.Lock(owner, pid, start, end, f.Type == linux.F_WRLCK) })
+}
+
+// takeLock calls take until it answers something else than EAGAIN. Deadlocks
+// are not detected: a signal ends them.
+func takeLock(t *kernel.Task, locks *vfs.FileLocks, wait bool, take func() error) error {
+	err := take()
+	if err != linux.EAGAIN || !wait {
+		return err
+	}
+	e, ch := waiter.NewChannelEntry(waiter.EventIn)
+	locks.Wait(e)
+	defer locks.StopWait(e)
+	for {
+		if err := take(); err != linux.EAGAIN {
+			return err
+		}
+		if err := t.Block(ch, time.Time{}); err != nil {
+			return err
+		}
+	}
+}
+
+// flock implements flock(2).
+func flock(t *kernel.Task, a kernel.Args) (uint64, error) {
+	d, err := t.Files().Get(a.Int(0))
+	if err != nil {
+		return 0, err
+	}
+	defer d.DecRef()
+	op := a.Uint(1)
+	if d.IsPath() {
+		return 0, linux.EBADF
+	}
+	locks, lerr := locksOf(d)
+	switch op &^ linux.LOCK_NB {
+	case linux.LOCK_SH, linux.LOCK_EX:
+	case linux.LOCK_UN:
+		if lerr == nil {
+			locks.Unflock(d)
+		}
+		return 0, nil
+	default:
+		return 0, linux.EINVAL
+	}
+	if lerr != nil {
+		return 0, lerr
+	}
+	return 0, takeLock(t, locks, op&linux.LOCK_NB == 0, func() error {
+		return locks.Flock(d, op&^linux.LOCK_NB == linux.LOCK_EX)
+	})
+}
+
+// ioctl implements ioctl(2).
+func ioctl(t *kernel.Task, a kernel.Args) (uint64, error) {
+	fd, req := a.Int(0), a.Uint(1)
+	d, err := t.Files().Get(fd)
+	if err != nil {
+		return 0, err
+	}
+	defer d.DecRef()
+	if d.IsPath() {
+		return 0, linux.EBADF
+	}
+	switch req {
+	case linux.FIOCLEX:
+		return 0, t.Files().SetCloexec(fd, true)
+	case linux.FIONCLEX:
+		return 0, t.Files().SetCloexec(fd, false)
+	case linux.FIONBIO:
+		var b [4]byte
+		if err := t.CopyIn(a.Addr(2), b[:]); err != nil {
+			return 0, err
+		}
+		if binary.LittleEndian.Uint32(b[:]) != 0 {
+			d.SetFlags(d.Flags() | linux.O_NONBLOCK)
+		} else {
+			d.SetFlags(d.Flags() &^ linux.O_NONBLOCK)
+		}
+		return 0, nil
+	}
+	n, err := d.Ioctl(t, req, a.Addr(2))
+	if err != linux.ENOTTY || req != linux.FIONREAD {
+		return n, err
+	}
+	st, serr := d.Stat()
+	if serr != nil || st.Mode&linux.S_IFMT != linux.S_IFREG {
+		return 0, linux.ENOTTY
+	}
+	cur, _ := d.Seek(0, linux.SEEK_CUR)
+	left := max(0, min(st.Size-cur, 1<<31-1))
+	return 0, t.CopyOut(a.Addr(2), binary.LittleEndian.AppendUint32(nil, uint32(left)))
+}
