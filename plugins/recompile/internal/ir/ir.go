@@ -86,6 +86,40 @@ type Block struct {
 	Term            Term
 }
 
+// Pseudo registers hold an xmm register of which the code of a region uses the
+// low 64 bits as a number: Lo+k as f64, Hi+k the upper 64 bits as i64, for the
+// register Func.Scalars[k]. They exist only as locals, see Block.Promoted.
+const (
+	ScalarLo   Reg = guestabi.NumRegs
+	MaxScalars     = 10
+	ScalarHi       = ScalarLo + MaxScalars
+	NumRegs        = ScalarHi + MaxScalars // must not exceed the bits of a RegSet
+)
+
+// RegType returns the type of a register, pseudo registers included.
+func RegType(r Reg) Type {
+	switch {
+	case r >= ScalarHi:
+		return I64
+	case r >= ScalarLo:
+		return F64
+	}
+	return r.Type()
+}
+
+// RegName returns the name of a register, pseudo registers included.
+func RegName(r Reg) string {
+	switch {
+	case r >= NumRegs:
+		return fmt.Sprintf("reg%d", r)
+	case r >= ScalarHi:
+		return fmt.Sprintf("hi%d", r-ScalarHi)
+	case r >= ScalarLo:
+		return fmt.Sprintf("lo%d", r-ScalarLo)
+	}
+	return r.String()
+}
+
 // RegSet is a set of registers.
 type RegSet uint64
 
@@ -164,6 +198,8 @@ type Func struct {
 	Name   string
 	PC     uint32 // link-time address of its start; Blocks[0] is its block
 	Blocks []*Block
+	// Scalars are the xmm registers that have pseudo registers.
+	Scalars []Reg
 }
 
 // NewBlock appends an empty block to f.

@@ -45,7 +45,7 @@ type parser struct {
 
 func (p *parser) parse(w []string) error {
 	if w[0] == "func" {
-		if len(w) != 3 || p.f != nil {
+		if len(w) < 3 || p.f != nil {
 			return fmt.Errorf("want one line: func \"name\" address")
 		}
 		name, err := strconv.Unquote(w[1])
@@ -54,6 +54,13 @@ func (p *parser) parse(w []string) error {
 		}
 		pc, err := number(w[2])
 		p.f = &Func{Name: name, PC: uint32(pc)}
+		for _, s := range w[3:] {
+			r, ok := RegByName(s)
+			if !ok || len(p.f.Scalars) == MaxScalars {
+				return fmt.Errorf("scalar register %q", s)
+			}
+			p.f.Scalars = append(p.f.Scalars, r)
+		}
 		return err
 	}
 	if p.f == nil {
@@ -155,7 +162,7 @@ func (p *parser) inst(w []string) error {
 		}
 		in.Reg = r
 		if op == Get {
-			in.Type = r.Type()
+			in.Type = RegType(r)
 		}
 		w = w[1:]
 	}

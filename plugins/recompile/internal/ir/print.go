@@ -2,10 +2,7 @@ package ir
 
 import (
 	"fmt"
-	"strings"
-
-	"megabinary.dev/sdk/guestabi"
-)
+	"strings")
 
 // String returns the text of f, which Parse reads:
 //
@@ -18,7 +15,11 @@ import (
 //	  jump b1
 func (f *Func) String() string {
 	var s strings.Builder
-	fmt.Fprintf(&s, "func %q %#x\n", f.Name, f.PC)
+	fmt.Fprintf(&s, "func %q %#x", f.Name, f.PC)
+	for _, r := range f.Scalars {
+		fmt.Fprintf(&s, " %s", r)
+	}
+	s.WriteString("\n")
 	for _, b := range f.Blocks {
 		b.print(&s)
 	}
@@ -48,7 +49,7 @@ func (b *Block) print(s *strings.Builder) {
 func regList(set RegSet) string {
 	var names []string
 	for _, r := range set.Regs() {
-		names = append(names, r.String())
+		names = append(names, RegName(r))
 	}
 	if len(names) == 0 {
 		return "-"
@@ -93,7 +94,7 @@ func (in *Inst) Text(v Value) string {
 		return s.String()
 	}
 	if row.Imm == ImmReg {
-		s.WriteString(" " + in.Reg.String())
+		s.WriteString(" " + RegName(in.Reg))
 	}
 	for i := range row.Args {
 		fmt.Fprintf(&s, " v%d", in.Args[i])
@@ -155,8 +156,8 @@ func (t *Term) returnBlock() string {
 
 // RegByName returns the register called name.
 func RegByName(name string) (Reg, bool) {
-	for r := Reg(0); r < guestabi.NumRegs; r++ {
-		if r.String() == name {
+	for r := Reg(0); r < NumRegs; r++ {
+		if RegName(r) == name {
 			return r, true
 		}
 	}

@@ -73,12 +73,12 @@ func (v *verifier) inst(b *Block, i int) {
 	}
 	switch in.Op {
 	case Get:
-		if in.Reg >= guestabi.NumRegs || in.Type != in.Reg.Type() {
-			v.fault(b, "v%d: reads %s as type %#x", i, in.Reg, in.Type)
+		if !v.hasReg(in.Reg) || in.Type != RegType(in.Reg) {
+			v.fault(b, "v%d: reads %s as type %#x", i, RegName(in.Reg), in.Type)
 		}
 	case Set:
-		if t, ok := v.typeOf(b, i, in.Args[0]); ok && (in.Reg >= guestabi.NumRegs || t != in.Reg.Type()) {
-			v.fault(b, "v%d: writes type %#x to %s", i, t, in.Reg)
+		if t, ok := v.typeOf(b, i, in.Args[0]); ok && (!v.hasReg(in.Reg) || t != RegType(in.Reg)) {
+			v.fault(b, "v%d: writes type %#x to %s", i, t, RegName(in.Reg))
 		}
 	case Select:
 		t, ok1 := v.typeOf(b, i, in.Args[0])
@@ -87,6 +87,19 @@ func (v *verifier) inst(b *Block, i int) {
 			v.fault(b, "v%d: selects between types %#x and %#x", i, t, u)
 		}
 	}
+}
+
+// hasReg reports whether the function has register r.
+func (v *verifier) hasReg(r Reg) bool {
+	switch {
+	case r >= NumRegs:
+		return false
+	case r >= ScalarHi:
+		return int(r-ScalarHi) < len(v.f.Scalars)
+	case r >= ScalarLo:
+		return int(r-ScalarLo) < len(v.f.Scalars)
+	}
+	return true
 }
 
 func (v *verifier) typeOf(b *Block, i int, a Value) (Type, bool) {

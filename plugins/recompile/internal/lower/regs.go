@@ -18,7 +18,7 @@ func (x *fn) localOf(r ir.Reg) (uint32, bool) {
 func (x *fn) regLocal(r ir.Reg) uint32 {
 	l, ok := x.promoted[r]
 	if !ok {
-		l = x.body.Local(wasm.ValType(r.Type()))
+		l = x.body.Local(wasm.ValType(ir.RegType(r)))
 		x.promoted[r] = l
 	}
 	return l
@@ -38,16 +38,37 @@ func (x *fn) setGlobal(r ir.Reg) { x.body.GlobalSet(x.env.Globals[r]) }
 
 // spill brings the globals of the promoted registers regs up to date.
 func (x *fn) spill(regs ir.RegSet) {
+	scalars := ir.RegSet(0)
 	for _, r := range regs.Regs() {
+		if r >= ir.ScalarLo {
+			scalars |= 1 << ((r - ir.ScalarLo) % ir.MaxScalars)
+			continue
+		}
 		x.body.LocalGet(x.regLocal(r))
 		x.setGlobal(r)
+	}
+	for _, k := range scalars.Regs() {
+		x.body.LocalGet(x.regLocal(ir.ScalarLo + k))
+		x.body.Op(wasm.OpF64x2Splat)
+		x.body.LocalGet(x.regLocal(ir.ScalarHi + k))
+		x.body.Lane(wasm.OpI64x2ReplaceLane, 1)
+		x.setGlobal(x.f.Scalars[k])
 	}
 }
 
 // reload brings the locals of the promoted registers regs up to date.
 func (x *fn) reload(regs ir.RegSet) {
 	for _, r := range regs.Regs() {
-		x.body.GlobalGet(x.env.Globals[r])
+		switch {
+		case r >= ir.ScalarHi:
+			x.body.GlobalGet(x.env.Globals[x.f.Scalars[r-ir.ScalarHi]])
+			x.body.Lane(wasm.OpI64x2ExtractLane, 1)
+		case r >= ir.ScalarLo:
+			x.body.GlobalGet(x.env.Globals[x.f.Scalars[r-ir.ScalarLo]])
+			x.body.Lane(wasm.OpF64x2ExtractLane, 0)
+		default:
+			x.body.GlobalGet(x.env.Globals[r])
+		}
 		x.body.LocalSet(x.regLocal(r))
 	}
 }
@@ -61,14 +82,14 @@ func (x *fn) convert(from, to *ir.Block) {
 
 // UsedRegs returns the registers whose globals the lowering of f touches.
 func UsedRegs(f *ir.Func) ir.RegSet {
-	var used ir.RegSet
+	used := ir.RegSetOf(f.Scalars...)
 	for _, b := range f.Blocks {
-		used |= b.Promoted
+		used |= b.Promoted & (1<<guestabi.NumRegs - 1)
 		if b.Safepoint {
 			used |= ir.RegSetOf(guestabi.Fuel)
 		}
 		for i := range b.Insts {
-			if op := b.Insts[i].Op; op == ir.Get || op == ir.Set {
+			if op := b.Insts[i].Op; (op == ir.Get || op == ir.Set) && b.Insts[i].Reg < guestabi.NumRegs {
 				used |= ir.RegSetOf(b.Insts[i].Reg)
 			}
 		}

@@ -2,6 +2,5 @@ package pass
 
 import "megabinary.dev/plugins/recompile/internal/ir"
 
-func splitNodes(_ *Context, _ *ir.Func)   {}
-func promote(_ *Context, _ *ir.Func)      {}
-func addressBases(_ *Context, _ *ir.Func) {}
+func splitNodes(_ *Context, _ *ir.Func) {}
+func promote(_ *Context, _ *ir.Func)    {}
