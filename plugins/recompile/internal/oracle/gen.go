@@ -82,9 +82,13 @@ func (g *Generator) idle(code []byte, in x86.Inst) bool {
 // Ops returns the instructions that it makes.
 func (g *Generator) Ops() []x86asm.Op { return g.ops }
 
-// Next makes a case, or returns false if what it drew is of no use.
+// Next makes a case of any instruction.
 func (g *Generator) Next() (Case, x86.Inst, bool) {
-	op := g.ops[g.rng.IntN(len(g.ops))]
+	return g.NextOf(g.ops[g.rng.IntN(len(g.ops))])
+}
+
+// NextOf makes a case of op, or returns false if what it drew is of no use.
+func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 	ts := g.templates[op]
 	code := append([]byte(nil), ts[g.rng.IntN(len(ts))]...)
 	code = g.addREX(code)
