@@ -20,6 +20,14 @@ type Options struct {
 	Hints []uint64 `json:"hints,omitempty"`
 }
 
+// Limits on the work for a file, so that it stays linear in the file's size:
+// several times what any of the corpus takes.
+const (
+	minWalks     = 1 << 20 // instructions that backward walks look at
+	walksPerByte = 16      // ... and for each byte of code
+	maxCodeBytes = 256 << 20
+)
+
 // maxRounds bounds how often the guesses (addresses in instructions, in data,
 // gaps) are made again after one of them found code.
 const maxRounds = 16
@@ -54,6 +62,15 @@ func Analyze(ctx context.Context, r io.ReaderAt, size int64, opts Options) (prog
 }
 
 func newAnalysis(ctx context.Context, f *elf64.File) (*analysis, error) {
+	size := uint64(0)
+	for i := range f.Segments {
+		if s := &f.Segments[i]; s.Flags&elf64.FlagX != 0 {
+			size += uint64(len(s.Data))
+		}
+	}
+	if size > maxCodeBytes {
+		return nil, &elf64.FormatError{Offset: 0, Reason: fmt.Sprintf("%d bytes of code, at most %d are supported", size, maxCodeBytes)}
+	}
 	c := newCode(f)
 	if len(c.regions) == 0 {
 		return nil, &elf64.FormatError{Offset: 0, Reason: "no executable segment"}
@@ -69,6 +86,7 @@ func newAnalysis(ctx context.Context, f *elf64.File) (*analysis, error) {
 		dataRefs:  map[uint64]uint32{},
 		pointers:  map[uint64]bool{},
 		slots:     map[uint64]uint32{},
+		walks:     minWalks + walksPerByte*len(c.kinds),
 	}
 	for _, name := range []string{".eh_frame", ".eh_frame_hdr", ".gcc_except_table", ".gopclntab"} {
 		if s := f.Section(name); s != nil {
@@ -88,6 +106,7 @@ func (a *analysis) discover(names map[uint64]string, hints []uint64) error {
 	}
 	a.scanRelocs()
 	for range maxRounds {
+		a.resolved = 0 // more is known of the way to the jumps that have no table
 		if err := a.settle(); err != nil {
 			return err
 		}

@@ -49,8 +49,10 @@ type analysis struct {
 	unwind   [][2]uint64          // addresses of unwind tables
 	slots    map[uint64]uint32    // GOT slots of mmap and mprotect -> number
 
-	extents      []span // of functions, by start; see extent
-	extentsValid bool
+	resolved int         // how many of indirect resolveTables has looked at
+	open     []openTable // not read yet
+	entries  int         // read from jump tables
+	walks    int         // instructions that backward walks may still look at
 }
 
 // start declares a function whose end is not known. The first origin stays.
@@ -58,7 +60,6 @@ func (a *analysis) start(i uint32, origin pb.Origin) {
 	if a.marks[i]&markStart == 0 {
 		a.marks[i] |= markStart
 		a.functions[i] = function{origin: origin}
-		a.extentsValid = false
 	}
 }
 

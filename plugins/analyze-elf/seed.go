@@ -32,7 +32,7 @@ func (a *analysis) declare(names map[uint64]string) {
 		}
 		all = append(all, d)
 	}
-	for _, s := range a.file.Symbols() {
+	for s := range a.file.Symbols {
 		if s.Func {
 			add(s.Addr, s.Size, pb.Origin_ORIGIN_SYMBOL)
 			if names[s.Addr] == "" {
@@ -95,7 +95,6 @@ func (a *analysis) layOut(all []declaration) {
 			inside = end
 		}
 	}
-	a.extentsValid = false
 }
 
 // seedFunction makes the address a function, unless it lies inside of one, and
@@ -210,7 +209,7 @@ func (a *analysis) scanData() bool {
 	found := false
 	for n := range a.file.Segments {
 		s := &a.file.Segments[n]
-		if s.Flags&elf64.FlagX != 0 {
+		if s.Flags&elf64.FlagX != 0 || a.ctx.Err() != nil {
 			continue
 		}
 		for at := (8 - s.Addr%8) % 8; at+8 <= uint64(len(s.Data)); at += 8 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sort"
 
 	"golang.org/x/arch/x86/x86asm"
 
@@ -16,7 +15,8 @@ import (
 const (
 	maxBounded   = 1 << 16
 	maxUnbounded = 4096
-	maxStrides   = 16 // the loops of glibc have one for each offset in 16 bytes
+	maxEntries   = 1 << 22 // in all tables of a file
+	maxStrides   = 16      // the loops of glibc have one for each offset in 16 bytes
 )
 
 // table is a jump table.
@@ -32,14 +32,19 @@ type table struct {
 	grown   bool // reading it found new code
 }
 
-// resolveTables looks for the table of each indirect jump that has none: first
-// for those with a known size, and when these give no new code for one of the
+// openTable is a jump table whose end is not visible, and the jump that uses it.
+type openTable struct {
+	jump  uint32
+	table *table
+}
+
+// resolveTables looks for the tables of the indirect jumps that are new: first
+// of those with a known size, and when these give no new code of one of the
 // others. It reports whether it queued new code.
 func (a *analysis) resolveTables() (bool, error) {
 	queued := false
-	var open []uint32 // indirect jumps whose table has no visible end
-	found := map[uint32]*table{}
-	for _, i := range a.indirect {
+	for ; a.resolved < len(a.indirect); a.resolved++ {
+		i := a.indirect[a.resolved]
 		if a.tables[i] != nil {
 			continue
 		}
@@ -48,23 +53,24 @@ func (a *analysis) resolveTables() (bool, error) {
 		case t == nil:
 			a.reasons[i] = reason
 		case t.bound == 0:
-			open = append(open, i)
-			found[i] = t
+			a.open = append(a.open, openTable{i, t})
 		default:
 			if err := a.readTable(t, i); err != nil {
 				return false, err
 			}
 			queued = a.useTable(t, i) || queued
 		}
-	}
-	for _, i := range open {
-		if queued {
-			break
-		}
-		if err := a.readTable(found[i], i); err != nil {
+		if err := a.ctx.Err(); err != nil {
 			return false, err
 		}
-		queued = a.useTable(found[i], i)
+	}
+	for !queued && len(a.open) > 0 {
+		o := a.open[0]
+		a.open = a.open[1:]
+		if err := a.readTable(o.table, o.jump); err != nil {
+			return false, err
+		}
+		queued = a.useTable(o.table, o.jump) || a.resolved < len(a.indirect)
 	}
 	return queued, nil
 }
@@ -319,6 +325,9 @@ func (a *analysis) readTable(t *table, i uint32) error {
 	own := a.extent(i)
 	seen := map[uint32]bool{}
 	for n := range limit {
+		if a.entries++; a.entries > maxEntries {
+			break
+		}
 		to, ok := a.entryTarget(t, n)
 		if ok && t.bound == 0 {
 			ok = a.plausibleEntry(t, n, to, own)
@@ -407,27 +416,24 @@ func (a *analysis) pointer(addr uint64) (uint64, bool) {
 	return a.file.Uint64(addr)
 }
 
+// maxExtent bounds the bytes that extent looks at on each side.
+const maxExtent = 1 << 18
+
 // extent returns the range of the function around index i: its known end, or
 // the start of the next function.
 func (a *analysis) extent(i uint32) span {
-	if !a.extentsValid {
-		a.extents = a.extents[:0]
-		for s, f := range a.functions {
-			a.extents = append(a.extents, span{s, f.end})
-		}
-		slices.SortFunc(a.extents, func(x, y span) int { return int(int64(x.start) - int64(y.start)) })
-		a.extentsValid = true
+	first := a.region(i).first
+	own := span{i, i + 1}
+	for own.start > first && a.marks[own.start]&markStart == 0 && i-own.start < maxExtent {
+		own.start--
 	}
-	n := sort.Search(len(a.extents), func(n int) bool { return a.extents[n].start > i })
-	own := span{0, uint32(len(a.kinds))}
-	if n < len(a.extents) {
-		own.end = a.extents[n].start
+	if f := a.functions[own.start]; f.end > i {
+		own.end = f.end
+		return own
 	}
-	if n > 0 {
-		own.start = a.extents[n-1].start
-		if end := a.extents[n-1].end; end > i {
-			own.end = end
-		}
+	end := first + uint32(len(a.region(i).bytes))
+	for own.end < end && a.marks[own.end]&markStart == 0 && own.end-i < maxExtent {
+		own.end++
 	}
 	return own
 }
@@ -471,6 +477,9 @@ func (a *analysis) guessTables() (bool, error) {
 		slices.Sort(t.targets)
 		t.targets = slices.Compact(t.targets)
 		for _, i := range byFunction[start] {
+			if a.entries += len(t.targets); a.entries > maxEntries {
+				break
+			}
 			a.tables[i] = t
 			delete(a.reasons, i)
 		}

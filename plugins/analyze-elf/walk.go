@@ -91,6 +91,9 @@ func writes(in *x86.Inst, f family) bool {
 // prev returns the instruction that runs before the one at index i: the one
 // that falls into it, or else a jump to it.
 func (a *analysis) prev(i uint32) (p uint32, jumped, ok bool) {
+	if a.walks--; a.walks < 0 {
+		return 0, false, false
+	}
 	first := a.region(i).first
 	for n := uint32(1); n <= 15 && i >= first+n; n++ {
 		p := i - n

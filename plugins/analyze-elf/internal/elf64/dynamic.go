@@ -93,38 +93,49 @@ type Symbol struct {
 	defined    bool
 }
 
-// Symbols returns the defined symbols of .symtab and of the dynamic symbol
-// table, in that order.
-func (f *File) Symbols() []Symbol {
-	var all []Symbol
+// Symbols calls yield for each defined symbol of .symtab and of the dynamic
+// symbol table, in that order, until it returns false.
+func (f *File) Symbols(yield func(Symbol) bool) {
 	for i := range f.Sections {
 		if s := &f.Sections[i]; s.Type == SectionSymTab && s.Link < uint64(len(f.Sections)) {
-			syms, names := f.table(*s), f.table(f.Sections[s.Link])
-			for ; len(syms) >= symbolSize; syms = syms[symbolSize:] {
-				if sym := parseSymbol(syms, names); sym.defined {
-					all = append(all, sym)
-				}
+			if !f.symbols(f.table(*s), f.table(f.Sections[s.Link]), yield) {
+				return
 			}
 			break // an ELF file has one
 		}
 	}
 	syms, names := f.dynamicTables()
-	for ; len(syms) >= symbolSize; syms = syms[symbolSize:] {
-		if sym := parseSymbol(syms, names); sym.defined {
-			all = append(all, sym)
-		}
-	}
-	return all
+	f.symbols(syms, names, yield)
 }
 
-func parseSymbol(raw, names []byte) Symbol {
+func (f *File) symbols(syms, names []byte, yield func(Symbol) bool) bool {
+	for ; len(syms) >= symbolSize; syms = syms[symbolSize:] {
+		if sym := f.symbol(syms, names); sym.defined && !yield(sym) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *File) symbol(raw, names []byte) Symbol {
 	kind := raw[4] & 15
 	s := Symbol{Addr: le.Uint64(raw[8:]), Size: le.Uint64(raw[16:]), Func: kind == 2 || kind == 10}
 	section := le.Uint16(raw[6:])
 	s.defined = section != 0 && section < 0xff00 && kind != 6 // STT_TLS: an offset
 	if o := uint64(le.Uint32(raw)); o < uint64(len(names)) {
-		s.Name = cString(names[o:])
+		s.Name = f.name(names[o:])
 	}
+	return s
+}
+
+// name returns the zero-terminated string at the start of b, or nothing once the
+// names of the file fill maxNames bytes: tables of a hostile file may overlap.
+func (f *File) name(b []byte) string {
+	if f.names > maxNames {
+		return ""
+	}
+	s := cString(b)
+	f.names += len(s)
 	return s
 }
 
@@ -215,7 +226,7 @@ func (f *File) Relocations(yield func(Reloc) bool) {
 	}
 	for _, t := range tables {
 		for b := f.Bytes(t[0], t[1]); len(b) >= relaSize; b = b[relaSize:] {
-			if r, ok := parseRela(b, syms, names); ok && !yield(r) {
+			if r, ok := f.parseRela(b, syms, names); ok && !yield(r) {
 				return
 			}
 		}
@@ -223,7 +234,7 @@ func (f *File) Relocations(yield func(Reloc) bool) {
 	f.relr(yield)
 }
 
-func parseRela(b, syms, names []byte) (Reloc, bool) {
+func (f *File) parseRela(b, syms, names []byte) (Reloc, bool) {
 	info, addend := le.Uint64(b[8:]), le.Uint64(b[16:])
 	r := Reloc{Where: le.Uint64(b), Type: uint32(info), Value: addend}
 	switch r.Type {
@@ -237,7 +248,7 @@ func parseRela(b, syms, names []byte) (Reloc, bool) {
 	if o+symbolSize > uint64(len(syms)) {
 		return r, false
 	}
-	sym := parseSymbol(syms[o:], names)
+	sym := f.symbol(syms[o:], names)
 	r.Symbol = sym.Name
 	if r.Type != R64 {
 		addend = 0

@@ -17,10 +17,12 @@ import (
 const (
 	maxSegments   = 512       // the kernel allows 65536 / 56
 	maxSections   = 65536     // of an ELF file without extended numbering
-	maxLoaded     = 1 << 30   // bytes in all PT_LOAD segments
+	maxLoaded     = 512 << 20 // bytes in all PT_LOAD segments
 	maxTable      = 256 << 20 // bytes of one symbol or string table
 	maxNeeded     = 4096      // DT_NEEDED entries
 	maxName       = 4096      // bytes of one string
+	maxNames      = 256 << 20 // bytes of all strings
+	maxCallSites  = 1 << 24   // records of exception tables
 	userSpace     = 1<<47 - 1 // last address of a process
 	headerSize    = 64        // Elf64_Ehdr
 	programSize   = 56        // Elf64_Phdr
@@ -91,7 +93,9 @@ type File struct {
 	Dynamic             Dynamic
 	EHFrameHdr          uint64 // address of PT_GNU_EH_FRAME, or 0
 
-	r io.ReaderAt
+	r         io.ReaderAt
+	names     int // bytes of names returned
+	callSites int // records of exception tables read
 }
 
 var le = binary.LittleEndian

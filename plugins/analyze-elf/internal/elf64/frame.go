@@ -154,7 +154,7 @@ func (f *File) LandingPads(fr Frame) []uint64 {
 	}
 	r.data = r.data[:r.pos+int(length)]
 	var pads []uint64
-	for r.pos < len(r.data) {
+	for ; r.pos < len(r.data) && f.callSites < maxCallSites; f.callSites++ {
 		f.pointer(&r, encoding) // start of the call site
 		f.pointer(&r, encoding) // its length
 		pad := f.pointer(&r, encoding)

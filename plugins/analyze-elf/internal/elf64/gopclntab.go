@@ -41,7 +41,7 @@ func (f *File) GoFuncs() []GoFunc {
 		g := GoFunc{Start: textStart + uint64(le.Uint32(e)), End: textStart + uint64(le.Uint32(e[8:]))}
 		if info := uint64(le.Uint32(e[4:])); info+8 <= uint64(len(entries)) {
 			if o := uint64(le.Uint32(entries[info+4:])); o < uint64(len(nameTab)) {
-				g.Name = cString(nameTab[o:])
+				g.Name = f.name(nameTab[o:])
 			}
 		}
 		if g.End > g.Start && (len(all) == 0 || g.Start >= all[len(all)-1].End) {
@@ -105,10 +105,14 @@ func (f *File) goText(table uint64) uint64 {
 	if text != 0 {
 		return text
 	}
-	for _, s := range f.Symbols() {
+	f.Symbols(func(s Symbol) bool {
 		if s.Name == "runtime.text" {
-			return s.Addr
+			text = s.Addr
 		}
+		return text == 0
+	})
+	if text != 0 {
+		return text
 	}
 	if s := f.Section(".text"); s != nil {
 		return s.Addr
