@@ -324,3 +324,23 @@ func FuzzLink(f *testing.F) {
 		}
 	})
 }
+
+func TestSkeletonKeepsEverythingButCode(t *testing.T) {
+	whole := link(t, wasm.LinkInput{Name: guestabi.ModuleGuest, Module: guestabi.Runtime(1)},
+		wasm.LinkInput{Name: guestabi.UnitModule(0), Module: unit(), Prefix: "unit0."}).Encode()
+	b, err := wasm.Skeleton(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validate(t, b)
+	m, want := decode(t, b), decode(t, whole)
+	for i := range m.Funcs {
+		if len(m.Funcs[i].Code) != 2 {
+			t.Errorf("function %d has %d bytes of code", i, len(m.Funcs[i].Code))
+		}
+		m.Funcs[i].Code, m.Funcs[i].Locals = want.Funcs[i].Code, want.Funcs[i].Locals
+	}
+	if !bytes.Equal(m.Encode(), want.Encode()) {
+		t.Error("something else differs")
+	}
+}

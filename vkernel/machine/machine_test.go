@@ -6,8 +6,6 @@ import (
 	"errors"
 	"math/big"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -390,19 +388,5 @@ func TestBindChecksItsUnit(t *testing.T) {
 	}
 	if err := w.m.Bind(0, 0x1000); err == nil || !strings.Contains(err.Error(), "not position-independent") {
 		t.Errorf("base: %v", err)
-	}
-}
-
-func TestCacheDirMustBePrivate(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "cache")
-	newWorld(t, WazeroOptions{CacheDir: dir})
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
-		t.Errorf("the cache is empty: %v", err)
-	}
-	if err := os.Chmod(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewWazero(context.Background(), testUnit().megabinary(t), WazeroOptions{CacheDir: dir}); err == nil || !strings.Contains(err.Error(), "others may write") {
-		t.Errorf("open to all: %v", err)
 	}
 }

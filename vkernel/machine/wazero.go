@@ -26,6 +26,9 @@ type WazeroOptions struct {
 	// code in this process, so it must belong to the user and be writable by
 	// nobody else; it is made if it is not there.
 	CacheDir string
+	// Digest is the sha256 of the megabinary in hexadecimal, for a caller that
+	// has computed it from the very bytes that it passes; else "".
+	Digest string
 	// Workers is how many goroutines compile; 0 means 2.
 	Workers int
 }
@@ -39,39 +42,63 @@ type wazeroEngine struct {
 	started  time.Time // zero of the time stamp counter
 }
 
-// NewWazero compiles a megabinary.
+// NewWazero compiles a megabinary, or loads what was compiled before.
 func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine, error) {
-	e := &wazeroEngine{started: time.Now()}
 	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
 	if err != nil {
 		return nil, fmt.Errorf("reading the megabinary: %w", err)
 	}
-	if err := json.Unmarshal(section, &e.units); err != nil {
+	var units []artifact.UnitEntry
+	if err := json.Unmarshal(section, &units); err != nil {
 		return nil, fmt.Errorf("reading section %s: %w", artifact.SectionUnits, err)
 	}
+	e, err := openWazero(ctx, megabinary, o)
+	if err != nil {
+		return nil, err
+	}
+	e.units = units
+	return e, nil
+}
+
+func openWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (*wazeroEngine, error) {
+	if o.CacheDir == "" || o.Interpreter {
+		return newWazeroEngine(ctx, megabinary, o, "")
+	}
+	cache, err := newCodeCache(megabinary, o)
+	if err != nil {
+		return nil, err
+	}
+	if e := cache.load(ctx, megabinary, o); e != nil {
+		return e, nil
+	}
+	return cache.store(ctx, megabinary, o)
+}
+
+// newWazeroEngine compiles a module, with wazero's cache in cacheDir if that is
+// not empty.
+func newWazeroEngine(ctx context.Context, module []byte, o WazeroOptions, cacheDir string) (*wazeroEngine, error) {
+	e := &wazeroEngine{started: time.Now()}
 	config := wazero.NewRuntimeConfigCompiler()
 	if o.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
 	config = config.WithDebugInfoEnabled(false).WithCoreFeatures(
 		api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst)
-	if o.CacheDir != "" && !o.Interpreter {
-		if err := checkCacheDir(o.CacheDir); err != nil {
-			return nil, err
-		}
-		if e.cache, err = wazero.NewCompilationCacheWithDir(o.CacheDir); err != nil {
+	if cacheDir != "" {
+		var err error
+		if e.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
 			return nil, fmt.Errorf("opening the cache of compiled code: %w", err)
 		}
 		config = config.WithCompilationCache(e.cache)
 	}
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := e.load(ctx, megabinary, o); err != nil {
+	if err := e.load(ctx, module, o); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
 	return e, nil
 }
 
-func (e *wazeroEngine) load(ctx context.Context, megabinary []byte, o WazeroOptions) error {
+func (e *wazeroEngine) load(ctx context.Context, module []byte, o WazeroOptions) error {
 	if err := instantiateHost(ctx, e.runtime); err != nil {
 		return err
 	}
@@ -80,7 +107,7 @@ func (e *wazeroEngine) load(ctx context.Context, megabinary []byte, o WazeroOpti
 		workers = 2
 	}
 	var err error
-	e.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), megabinary)
+	e.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), module)
 	if err != nil {
 		return fmt.Errorf("compiling the megabinary: %w", err)
 	}
