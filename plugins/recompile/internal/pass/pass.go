@@ -39,6 +39,7 @@ func Passes() []Pass {
 		{Name: "deadcode2", Run: deadCode},                      //
 		{Name: "safepoints", Run: safepoints, Required: true},   // needs the final loops; before promotion, which must know about the entries
 		{Name: "promote", Run: promote},                         // needs the uses that are left
+		{Name: "deadcode3", Run: deadCode},                      // vectors that became pairs of scalars
 		{Name: "addrbase", Run: addressBases},                   // last: nothing above knows linear addresses
 	}
 }
@@ -53,6 +54,7 @@ var Order = [...][2]string{
 	{"simplify", "deadcode2"},   // it leaves what it has replaced
 	{"safepoints", "promote"},   // the fuel counter is promoted too
 	{"deadregs2", "promote"},    // registers are promoted by use
+	{"promote", "deadcode3"},    // it makes values that may be unused
 	{"promote", "addrbase"},     // promotion must not see linear addresses
 	{"unreachable", "deadregs"}, //
 	{"deadcode2", "addrbase"},   // bases are shared among what is left

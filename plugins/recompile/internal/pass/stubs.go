@@ -3,4 +3,3 @@ package pass
 import "megabinary.dev/plugins/recompile/internal/ir"
 
 func splitNodes(_ *Context, _ *ir.Func) {}
-func promote(_ *Context, _ *ir.Func)    {}
