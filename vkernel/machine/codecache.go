@@ -9,8 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/tetratelabs/wazero"
+	"time"
 
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/wasm"
@@ -72,7 +71,7 @@ func (c *codeCache) load(ctx context.Context, megabinary []byte, o WazeroOptions
 // holdsCode reports whether the functions of the engine's module are compiled
 // code and not those of a skeleton, which trap.
 func (e *wazeroEngine) holdsCode(ctx context.Context) bool {
-	m, err := e.runtime.InstantiateModule(ctx, e.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	m, err := e.runtime.InstantiateModule(ctx, e.compiled, e.instance)
 	if err != nil {
 		return false
 	}
@@ -88,7 +87,8 @@ func (e *wazeroEngine) holdsCode(ctx context.Context) bool {
 // store compiles the megabinary and keeps its code. It fails only if compiling
 // does.
 func (c *codeCache) store(ctx context.Context, megabinary []byte, o WazeroOptions) (*wazeroEngine, error) {
-	dir, err := os.MkdirTemp(c.root, "new-")
+	c.sweep()
+	dir, err := os.MkdirTemp(c.root, newPrefix)
 	if err != nil {
 		return newWazeroEngine(ctx, megabinary, o, "")
 	}
@@ -102,6 +102,22 @@ func (c *codeCache) store(ctx context.Context, megabinary []byte, o WazeroOption
 	// A cache that cannot be written makes the next start slow, no more.
 	_ = c.install(ctx, megabinary, o, full, empty)
 	return e, nil
+}
+
+// newPrefix begins the names of directories in which entries are made.
+const newPrefix = "new-"
+
+// sweep removes what processes that were killed left behind.
+func (c *codeCache) sweep() {
+	old, err := filepath.Glob(filepath.Join(c.root, newPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir) // else the next one tries
+		}
+	}
 }
 
 // install makes the cache of the skeleton in empty, puts the code in full into

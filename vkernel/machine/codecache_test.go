@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"megabinary.dev/sdk/wasm"
 )
@@ -43,6 +44,27 @@ func TestCachedCodeIsLoaded(t *testing.T) {
 	_ = e.Close(context.Background())
 	w := newWorld(t, o)
 	w.call(t, "rdtsc", nil)
+}
+
+func TestLeftoversAreSwept(t *testing.T) {
+	o := WazeroOptions{CacheDir: t.TempDir()}
+	left, fresh := filepath.Join(o.CacheDir, newPrefix+"1"), filepath.Join(o.CacheDir, newPrefix+"2")
+	for _, dir := range []string{left, fresh} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yesterday := time.Now().Add(-24 * time.Hour)
+	if err := os.Chtimes(left, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	newWorld(t, o)
+	if _, err := os.Stat(left); err == nil {
+		t.Error("an old directory is still there")
+	}
+	if _, err := os.Stat(fresh); err != nil {
+		t.Error("a new directory, perhaps in use, is gone")
+	}
 }
 
 func TestBadCacheEntriesAreReplaced(t *testing.T) {

@@ -2,6 +2,7 @@ package machine
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type wazeroEngine struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil: none
 	compiled wazero.CompiledModule
+	instance wazero.ModuleConfig // of every machine
 	units    []artifact.UnitEntry
 	started  time.Time // zero of the time stamp counter
 }
@@ -77,7 +79,13 @@ func openWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (*wazer
 // newWazeroEngine compiles a module, with wazero's cache in cacheDir if that is
 // not empty.
 func newWazeroEngine(ctx context.Context, module []byte, o WazeroOptions, cacheDir string) (*wazeroEngine, error) {
-	e := &wazeroEngine{started: time.Now()}
+	e := &wazeroEngine{
+		started: time.Now(),
+		// Anonymous: any number of instances of one module may live at once.
+		// Nothing reads the source of randomness, but that which wazero makes
+		// by itself takes 5 us to seed.
+		instance: wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader),
+	}
 	config := wazero.NewRuntimeConfigCompiler()
 	if o.Interpreter {
 		config = wazero.NewRuntimeConfigInterpreter()
@@ -148,8 +156,7 @@ func (e *wazeroEngine) NewMachine(mem *Memory, k Kernel) (Machine, error) {
 	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New()}
 	ctx := experimental.WithMemoryAllocator(m.Context, sharedMemory{mem})
 	var err error
-	// Anonymous: any number of instances of one module may live at once.
-	m.module, err = e.runtime.InstantiateModule(ctx, e.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	m.module, err = e.runtime.InstantiateModule(ctx, e.compiled, e.instance)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("making a machine: %w", err), mem.Close())
 	}
