@@ -345,7 +345,7 @@ func (d *pipelineDecoder) stage(key, n *yaml.Node) *StageSpec {
 		"forEach": func(n *yaml.Node) {
 			s.ForEachPos = d.pos(n)
 			d.text("forEach", &s.ForEach)(n)
-			s.ForEach = mediaTypeOf(s.ForEach)
+			s.ForEach = MediaType(s.ForEach)
 			if !strings.Contains(s.ForEach, "/") {
 				d.errorf(n, "forEach: %q is no media type, nor one of the short names %s", s.ForEach, strings.Join(sortedKeys(shortTypes()), ", "))
 			}

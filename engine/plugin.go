@@ -144,7 +144,13 @@ func (p *Plugins) loadBuiltin(spec *PluginSpec, name string) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &loaded{Plugin: process, spec: spec, trusted: true}, nil
+	l := &loaded{Plugin: process, spec: spec, trusted: true}
+	l.once.Do(func() { // the process would say the same
+		for _, s := range b.Stages {
+			l.stages = append(l.stages, s.Describe())
+		}
+	})
+	return l, nil
 }
 
 // ChecksumError says that a plugin's file is not the pinned one.

@@ -160,7 +160,7 @@ func (x *run) stage(ctx context.Context, s *PlannedStage) error {
 	}
 	start := time.Now()
 	inputs := x.inputs(s)
-	if len(inputs) == 0 {
+	if len(inputs) == 0 && s.Spec.ForEach == "" {
 		return x.fail(s, item{}, errors.New("none of its needs gave an input that it takes"))
 	}
 	items := []item{{inputs: inputs}}
@@ -533,9 +533,10 @@ func (p *Plugins) RunStage(ctx context.Context, r *Runner, spec *PluginSpec, sta
 	return outcome.Stages[0], nil
 }
 
-// DescribePlugin returns a plugin's digest and stages.
-func (p *Plugins) DescribePlugin(ctx context.Context, spec *PluginSpec) (string, []stage.Description, error) {
-	plugin, err := p.load(spec, ".", true)
+// DescribePlugin returns a plugin's digest and stages; dir is where relative
+// paths start.
+func (p *Plugins) DescribePlugin(ctx context.Context, spec *PluginSpec, dir string) (string, []stage.Description, error) {
+	plugin, err := p.load(spec, dir, true)
 	if err != nil {
 		return "", nil, fmt.Errorf("plugin %s: %w", spec.Name, err)
 	}

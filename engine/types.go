@@ -17,7 +17,9 @@ func shortTypes() map[string]string {
 	}
 }
 
-func mediaTypeOf(name string) string {
+// MediaType returns the media type that a name in a pipeline means: a short one
+// such as elf, or the type itself.
+func MediaType(name string) string {
 	if long, ok := shortTypes()[name]; ok {
 		return long
 	}

@@ -115,7 +115,15 @@ its own: none of the image's machine code ever runs.`,
 	})
 	for _, newCmd := range []func(*app) *cobra.Command{
 		newAuditCmd,
+		newBuildCmd,
 		newInsnsCmd,
+		newInspectCmd,
+		newLockCmd,
+		newPlanCmd,
+		newPluginCmd,
+		newRunCmd,
+		newSyscallsCmd,
+		newVerifyCmd,
 	} {
 		root.AddCommand(newCmd(a))
 	}

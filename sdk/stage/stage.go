@@ -36,10 +36,10 @@ type Descriptor struct {
 type Description struct {
 	Name        string          `json:"name"`
 	Kind        Kind            `json:"kind"`
-	Version     string          `json:"version"` // part of the cache key: bump when output changes
-	Takes       []string        `json:"takes"`   // media types; "?" at the end of one: may be missing
-	Gives       []string        `json:"gives"`   // media types
-	Schema      json.RawMessage `json:"schema"`  // JSON schema of the configuration
+	Version     string          `json:"version"`          // part of the cache key: bump when output changes
+	Takes       []string        `json:"takes"`            // media types; "?" at the end of one: may be missing
+	Gives       []string        `json:"gives"`            // media types
+	Schema      json.RawMessage `json:"schema,omitempty"` // JSON schema of the configuration
 	Permissions Permissions     `json:"permissions"`
 	Doc         string          `json:"doc"` // one sentence
 }
