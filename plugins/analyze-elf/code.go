@@ -166,6 +166,12 @@ func (c *code) inText(i uint32) bool {
 	return n < len(c.text) && i >= c.text[n].start
 }
 
+// textAt reports whether the byte at addr lies in what the file calls code.
+func (c *code) textAt(addr uint64) bool {
+	i, ok := c.index(addr)
+	return ok && c.inText(i)
+}
+
 // known reports whether an instruction was decoded at index i.
 func (c *code) known(i uint32) bool { return c.kinds[i] != kindNone && c.kinds[i] != kindRefused }
 

@@ -222,7 +222,7 @@ func (a *analysis) note(i uint32, in *x86.Inst, k kind) {
 
 // refer records an address that an instruction computes.
 func (a *analysis) refer(i uint32, addr uint64) {
-	if _, ok := a.index(addr); ok {
+	if a.textAt(addr) {
 		a.codeRefs = append(a.codeRefs, reference{to: addr, from: i})
 	} else if _, ok := a.dataRefs[addr]; !ok && a.file.Bytes(addr, 1) != nil {
 		a.dataRefs[addr] = i

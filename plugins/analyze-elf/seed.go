@@ -124,11 +124,14 @@ func (a *analysis) seedTrusted(hints []uint64) {
 	}
 	for _, r := range a.relocs {
 		if i, ok := a.index(r.Value); ok {
-			a.pointers[r.Value] = true
-			if r.Type == elf64.RRelative && a.marks[i]&markInside != 0 {
-				continue // perhaps an entry of a jump table: see scanRelocs
+			switch {
+			case r.Type == elf64.RRelative && a.marks[i]&markInside != 0:
+				// Perhaps an entry of a jump table: see scanRelocs.
+			case r.Type == elf64.RRelative || r.Type == elf64.R64:
+				a.accept(i, pb.Origin_ORIGIN_RELOCATION)
+			default:
+				a.seedFunction(r.Value, pb.Origin_ORIGIN_RELOCATION)
 			}
-			a.seedFunction(r.Value, pb.Origin_ORIGIN_RELOCATION)
 		}
 	}
 	for _, addr := range hints {
@@ -156,8 +159,15 @@ func (a *analysis) readRelocs() {
 func (a *analysis) scanRelocs() {
 	inTable := a.tableWords()
 	for _, r := range a.relocs {
-		if i, ok := a.index(r.Value); ok && !inTable(r.Where) {
-			a.enter(i, pb.Origin_ORIGIN_RELOCATION)
+		i, ok := a.index(r.Value)
+		if !ok {
+			continue
+		}
+		if !inTable(r.Where) {
+			a.accept(i, pb.Origin_ORIGIN_RELOCATION)
+		}
+		if a.marks[i]&markLeader != 0 {
+			a.pointers[r.Value] = true
 		}
 	}
 }
@@ -209,7 +219,8 @@ func (a *analysis) scanData() bool {
 	found := false
 	for n := range a.file.Segments {
 		s := &a.file.Segments[n]
-		if s.Flags&elf64.FlagX != 0 || a.ctx.Err() != nil {
+		executable := s.Flags&elf64.FlagX != 0
+		if executable && len(a.file.Sections) == 0 || a.ctx.Err() != nil {
 			continue
 		}
 		for at := (8 - s.Addr%8) % 8; at+8 <= uint64(len(s.Data)); at += 8 {
@@ -218,7 +229,7 @@ func (a *analysis) scanData() bool {
 				continue
 			}
 			i, ok := a.index(v)
-			if !ok {
+			if !ok || executable && a.textAt(s.Addr+at) {
 				continue
 			}
 			if a.accept(i, pb.Origin_ORIGIN_DATA) {

@@ -39,9 +39,9 @@ type cie struct {
 // Frames returns the ranges of all FDEs, by start. It finds .eh_frame by its
 // section, or by PT_GNU_EH_FRAME in a file without sections.
 func (f *File) Frames() []Frame {
-	start, size := uint64(0), uint64(0)
+	start, size, bounded := uint64(0), uint64(0), false
 	if s := f.Section(".eh_frame"); s != nil {
-		start, size = s.Addr, s.Size
+		start, size, bounded = s.Addr, s.Size, true
 	} else if f.EHFrameHdr != 0 {
 		start, size = f.ehFrameFromHdr(), maxTable
 	}
@@ -50,8 +50,12 @@ func (f *File) Frames() []Frame {
 	var frames []Frame
 	for pos := uint64(0); pos+8 <= uint64(len(section)); {
 		length := uint64(le.Uint32(section[pos:]))
+		if length == 0 && bounded { // a terminator from crtend.o that was linked before other files
+			pos += 4
+			continue
+		}
 		if length == 0 || length == 0xffffffff || length > uint64(len(section))-pos-4 || length < 4 {
-			break // the terminator, or nothing that a linker writes
+			break // the end, or nothing that a linker writes
 		}
 		entry := reader{data: section[pos+4 : pos+4+length], addr: start + pos + 4}
 		if id := entry.uint(4); id == 0 {
