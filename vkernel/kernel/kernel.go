@@ -205,6 +205,7 @@ type InitConfig struct {
 	Creds *vfs.Creds
 	Files *vfs.FDTable
 	FS    *vfs.FSContext
+	TTY   any // controlling terminal, or nil
 }
 
 // Start makes and starts the container's first process, pid 1. Its error is
@@ -221,7 +222,7 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 		return nil, fmt.Errorf("starting container %s: %w", c.cfg.ID, err)
 	}
 	tg := newThreadGroup(c, pid)
-	tg.session = &Session{id: pid, leader: tg}
+	tg.session = &Session{id: pid, leader: tg, tty: ic.TTY}
 	tg.pgid = pid
 	tg.limits = defaultLimits(c.cfg.Rlimits)
 	tg.limitsChanged()

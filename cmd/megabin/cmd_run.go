@@ -1,0 +1,406 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"megabinary.dev/engine/store"
+	"megabinary.dev/image"
+	"megabinary.dev/vkernel"
+	"megabinary.dev/vkernel/exec"
+	"megabinary.dev/vkernel/fs/layers"
+	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/syscalls"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	interactive, tty bool
+	env              []string
+	dir, user        string
+	volumes          []string
+	memory           string
+	entrypoint       string
+	hostname         string
+	strace           string
+	straceSize       int
+	audit            string
+	engine           string
+	execLevel        string
+}
+
+// newRunCmd returns the command that runs a rebuilt image.
+func newRunCmd(a *app) *cobra.Command {
+	var o runFlags
+	cmd := &cobra.Command{
+		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
+		Short: "Run a command in a rebuilt image",
+		Long: `Run a command in an image that megabin build has made. The exit status is the
+command's, 128 + N if signal N killed it, 126 if it cannot be run or was refused,
+127 if there is no such command, and 125 if megabin itself failed.
+
+IMAGE is ` + image.Usage + ".",
+		Example: `  megabin run oci:app-mega                          # the image's own command
+  megabin run -i -t oci:app-mega sh                 # a shell on this terminal
+  megabin run -v $PWD:/src:ro -w /src oci:app-mega ls
+  megabin run --strace=openat,execve oci:app-mega true`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("run needs an IMAGE\nSee 'megabin run --help'")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), o, args[0], args[1:]) },
+	}
+	f := cmd.Flags()
+	f.SetInterspersed(false) // what follows IMAGE is the command's
+	f.BoolVarP(&o.interactive, "interactive", "i", false, "give the command standard input")
+	f.BoolVarP(&o.tty, "tty", "t", false, "give the command a terminal, and this one's keys with -i")
+	f.StringArrayVarP(&o.env, "env", "e", nil, "set a variable, K=V; K alone takes it from here")
+	f.StringVarP(&o.dir, "workdir", "w", "", "working directory")
+	f.StringVarP(&o.user, "user", "u", "", "UID[:GID] or name[:group]")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount a directory or file of the host, HOST:GUEST[:ro]")
+	f.StringVarP(&o.memory, "memory", "m", "", "guest memory of each process, such as 256m (default 1g)")
+	f.StringVar(&o.entrypoint, "entrypoint", "", "run this instead of the image's entrypoint")
+	f.StringVar(&o.hostname, "hostname", "", "host name in the container")
+	f.StringVar(&o.strace, "strace", "", "print syscalls to stderr; =NAME,... prints only those")
+	f.Lookup("strace").NoOptDefVal = "all"
+	f.IntVar(&o.straceSize, "strace-size", 0, "bytes of a buffer that --strace prints (default 32)")
+	f.StringVar(&o.audit, "audit", "", "write the audit trail to this file")
+	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
+	f.StringVar(&o.execLevel, "exec-level", string(exec.LevelKnownScripts),
+		"known-scripts: executed scripts must be in the exec map; elf-only: any script may run")
+	f.String(settingStore, "", "where artifacts are kept")
+	f.String(settingCacheDir, "", "where unpacked layers and compiled code are kept")
+	return cmd
+}
+
+func (a *app) run(ctx context.Context, o runFlags, ref string, command []string) error {
+	if o.engine != "compiler" && o.engine != "interpreter" {
+		return fmt.Errorf("--engine %q is neither compiler nor interpreter", o.engine)
+	}
+	trace, err := a.traceOptions(o)
+	if err != nil {
+		return err
+	}
+	pulled, s, err := a.pullForRun(ctx, ref)
+	if err != nil {
+		return err
+	}
+	config, err := readImageConfig(s, pulled)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	spec, err := a.runSpec(o, config, command)
+	if err != nil {
+		return err
+	}
+	if o.audit != "" {
+		f, err := os.OpenFile(o.audit, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		if err != nil {
+			return fmt.Errorf("opening the audit trail: %w", err)
+		}
+		defer f.Close()
+		spec.Audit = f
+	}
+	v, err := vkernel.New(vkernel.Config{CacheDir: filepath.Join(a.settings.GetString(settingCacheDir), "run"),
+		Interpreter: o.engine == "interpreter", Log: slog.New(zerolog.NewSlogHandler(a.log)), Trace: trace})
+	if err != nil {
+		return err
+	}
+	sources, err := layerSources(s, pulled, config)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	img, err := v.LoadImage(ctx, sources)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	return a.runToEnd(ctx, v, img, spec)
+}
+
+// runToEnd runs the container, passes signals on and turns its end into an exit
+// code.
+func (a *app) runToEnd(ctx context.Context, v *vkernel.VKernel, img *vkernel.Image, spec vkernel.Spec) error {
+	if spec.TTY && spec.Stdin != nil {
+		restore, err := a.rawTerminal()
+		if err != nil {
+			return err
+		}
+		defer restore()
+	}
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, forwarded...)
+	defer signal.Stop(signals)
+	c, err := v.Start(ctx, img, spec)
+	var start *vkernel.StartError
+	if errors.As(err, &start) {
+		code := exitNotExecutable
+		if start.NotFound() {
+			code = exitNotFound
+		}
+		return &exitError{Code: code, Err: err}
+	}
+	if err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				a.forward(c, s)
+			case <-done:
+				return
+			}
+		}
+	}()
+	if code := c.Wait().ExitCode(); code != 0 {
+		return &exitError{Code: code}
+	}
+	return nil
+}
+
+// forward passes a signal of the host on.
+func (a *app) forward(c *vkernel.Container, s os.Signal) {
+	sig, ok := s.(syscall.Signal)
+	switch {
+	case !ok:
+	case sig == syscall.SIGWINCH:
+		c.Resize(a.windowSize())
+	default:
+		_ = c.Signal(int(sig)) // it may have just ended
+	}
+}
+
+// windowSize returns the size of the terminal on stdout, zero without one.
+func (a *app) windowSize() linux.Winsize {
+	f, ok := a.stdout.(*os.File)
+	if !ok {
+		return linux.Winsize{}
+	}
+	cols, rows, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return linux.Winsize{}
+	}
+	return linux.Winsize{Row: uint16(rows), Col: uint16(cols)}
+}
+
+// rawTerminal puts the terminal on stdin in raw mode, so that the guest's
+// terminal sees every key, and returns what undoes it.
+func (a *app) rawTerminal() (restore func(), err error) {
+	f, ok := a.stdin.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return func() {}, nil
+	}
+	state, err := term.MakeRaw(int(f.Fd()))
+	if err != nil {
+		return nil, fmt.Errorf("putting the terminal in raw mode: %w", err)
+	}
+	return func() { _ = term.Restore(int(f.Fd()), state) }, nil // the terminal may be gone
+}
+
+func (a *app) traceOptions(o runFlags) (syscalls.TraceOptions, error) {
+	t := syscalls.TraceOptions{Size: o.straceSize}
+	if o.strace == "" {
+		return t, nil
+	}
+	set, err := syscalls.ParseTraceSet(o.strace)
+	if err != nil {
+		return t, fmt.Errorf("--strace: %w", err)
+	}
+	var mu sync.Mutex
+	t.Set = set
+	t.Print = func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintln(a.stderr, line)
+	}
+	return t, nil
+}
+
+// pullForRun brings the image into the store.
+func (a *app) pullForRun(ctx context.Context, ref string) (image.Image, *store.Store, error) {
+	parsed, err := image.ParseRef(ref)
+	if err != nil {
+		return image.Image{}, nil, err
+	}
+	s, err := store.Open(a.settings.GetString(settingStore))
+	if err != nil {
+		return image.Image{}, nil, fmt.Errorf("opening the store: %w", err)
+	}
+	pulled, err := image.Pull(ctx, parsed, s)
+	return pulled, s, err
+}
+
+// imageConfig is an OCI image configuration, as far as running needs it.
+type imageConfig struct {
+	Config struct {
+		User       string   `json:"User"`
+		Env        []string `json:"Env"`
+		Entrypoint []string `json:"Entrypoint"`
+		Cmd        []string `json:"Cmd"`
+		WorkingDir string   `json:"WorkingDir"`
+	} `json:"config"`
+	RootFS struct {
+		DiffIDs []string `json:"diff_ids"`
+	} `json:"rootfs"`
+}
+
+// maxImageConfig bounds an image configuration, in bytes.
+const maxImageConfig = 8 << 20
+
+func readImageConfig(s *store.Store, img image.Image) (imageConfig, error) {
+	var c imageConfig
+	raw, err := s.ReadAll(img.Config, maxImageConfig)
+	if err != nil {
+		return c, fmt.Errorf("reading its configuration: %w", err)
+	}
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return c, fmt.Errorf("reading its configuration: %w", err)
+	}
+	return c, nil
+}
+
+func layerSources(s *store.Store, img image.Image, c imageConfig) ([]layers.Source, error) {
+	if len(c.RootFS.DiffIDs) != len(img.Layers) {
+		return nil, fmt.Errorf("it has %d layers, but its configuration names %d", len(img.Layers), len(c.RootFS.DiffIDs))
+	}
+	sources := make([]layers.Source, len(img.Layers))
+	for i, l := range img.Layers {
+		sources[i] = layers.Source{DiffID: c.RootFS.DiffIDs[i], Open: func() (io.ReadCloser, error) { return s.Open(l.Digest) }}
+	}
+	return sources, nil
+}
+
+// runSpec joins flags and the image's configuration by docker's rules.
+func (a *app) runSpec(o runFlags, c imageConfig, command []string) (vkernel.Spec, error) {
+	spec := vkernel.Spec{ID: fmt.Sprintf("run-%d", os.Getpid()), Hostname: o.hostname, Dir: o.dir, User: o.user, TTY: o.tty,
+		Level: exec.Level(o.execLevel), Stdout: a.stdout, Stderr: a.stderr}
+	entrypoint, cmd := c.Config.Entrypoint, c.Config.Cmd
+	if o.entrypoint != "" {
+		entrypoint, cmd = []string{o.entrypoint}, nil
+	}
+	if len(command) > 0 {
+		cmd = command
+	}
+	spec.Args = append(append([]string(nil), entrypoint...), cmd...)
+	if len(spec.Args) == 0 {
+		return spec, errors.New("no command: the image names none, so give one after IMAGE")
+	}
+	if spec.Dir == "" {
+		spec.Dir = c.Config.WorkingDir
+	}
+	if spec.User == "" {
+		spec.User = c.Config.User
+	}
+	if o.interactive {
+		spec.Stdin = a.stdin
+	}
+	if o.tty {
+		spec.Winsize = a.windowSize()
+	}
+	spec.Env = mergeEnv(c.Config.Env, o.env)
+	var err error
+	if spec.Memory, err = parseSize(o.memory); err != nil {
+		return spec, fmt.Errorf("--memory: %w", err)
+	}
+	for _, v := range o.volumes {
+		m, err := parseVolume(v)
+		if err != nil {
+			return spec, err
+		}
+		spec.Mounts = append(spec.Mounts, m)
+	}
+	return spec, nil
+}
+
+// mergeEnv adds flags to an image's environment; a flag wins over an earlier
+// variable of its name, in its place.
+func mergeEnv(env, flags []string) []string {
+	out := append([]string(nil), env...)
+	for _, kv := range flags {
+		name, _, has := strings.Cut(kv, "=")
+		if !has {
+			v, ok := os.LookupEnv(name)
+			if !ok {
+				continue
+			}
+			kv = name + "=" + v
+		}
+		replaced := false
+		for i := range out {
+			if strings.HasPrefix(out[i], name+"=") {
+				out[i], replaced = kv, true
+			}
+		}
+		if !replaced {
+			out = append(out, kv)
+		}
+	}
+	return out
+}
+
+// parseSize reads docker's sizes: a number with an optional b, k, m or g.
+func parseSize(s string) (uint64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	digits := strings.TrimRight(strings.ToLower(s), "bkmgi")
+	unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(s)[len(digits):], "b"), "i")
+	shift, ok := map[string]uint{"": 0, "k": 10, "m": 20, "g": 30}[unit]
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil || !ok || n == 0 || n > 1<<40>>shift {
+		return 0, fmt.Errorf("%q is no size; use a number with k, m or g", s)
+	}
+	n <<= shift
+	const least, most = 1 << 20, 0xfff0 << 16 // guestabi.MaxPages pages of wasm
+	if n < least {
+		return 0, fmt.Errorf("%s is too small: the least is 1m", s)
+	}
+	return min(n, most), nil
+}
+
+// parseVolume reads HOST:GUEST[:ro].
+func parseVolume(v string) (vkernel.Mount, error) {
+	parts := strings.Split(v, ":")
+	if len(parts) < 2 || len(parts) > 3 || parts[0] == "" || !strings.HasPrefix(parts[1], "/") {
+		return vkernel.Mount{}, fmt.Errorf("--volume %q is not HOST:GUEST[:ro] with an absolute GUEST", v)
+	}
+	m := vkernel.Mount{Host: parts[0], Guest: parts[1]}
+	if len(parts) == 3 {
+		switch parts[2] {
+		case "ro":
+			m.ReadOnly = true
+		case "rw":
+		default:
+			return m, fmt.Errorf("--volume %q: the mode is ro or rw, not %q", v, parts[2])
+		}
+	}
+	abs, err := filepath.Abs(m.Host)
+	if err != nil {
+		return m, fmt.Errorf("--volume %q: %w", v, err)
+	}
+	m.Host = abs
+	return m, nil
+}
+
+// forwarded are the host's signals that the container gets.
+var forwarded = []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT,
+	syscall.Signal(linux.SIGUSR1), syscall.Signal(linux.SIGUSR2), syscall.Signal(linux.SIGWINCH)}

@@ -1,0 +1,49 @@
+package vkernel
+
+import (
+	"fmt"
+
+	"megabinary.dev/vkernel/fs/dev"
+	"megabinary.dev/vkernel/fs/mem"
+	"megabinary.dev/vkernel/vfs"
+)
+
+// Device numbers of the file systems of a container, as stat(2) shows them.
+const (
+	rootDev = 1 + iota
+	devDev
+)
+
+// newTree makes the container's file systems: the image's layers below a
+// writable layer in memory, and what is mounted on it.
+func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamespace, error) {
+	c.stdio = newStdio(spec)
+	devices := &dev.Devices{}
+	if t := c.stdio.terminal; t != nil {
+		devices.Terminal = t
+	}
+	root := mem.New(mem.Options{Type: "overlay", Dev: rootDev, Base: img.tree})
+	ns := vfs.NewMountNamespace(root, vfs.MountOptions{Source: "overlay"}, devices)
+	admin := &vfs.Caller{Creds: vfs.NewCreds(0, 0), Root: ns.Root(), Cwd: ns.Root()}
+	devFS, err := dev.New(dev.Options{Dev: devDev, Terminal: c.stdio.terminal != nil})
+	if err != nil {
+		return nil, err
+	}
+	if err := mountAt(admin, ns, "/dev", devFS, vfs.MountOptions{}); err != nil {
+		return nil, err
+	}
+	for _, m := range spec.Mounts {
+		return nil, fmt.Errorf("mounting %s: not supported", m.Host)
+	}
+	return ns, nil
+}
+
+// mountAt mounts fs on a directory, which is made if it is not there.
+func mountAt(c *vfs.Caller, ns *vfs.MountNamespace, path string, fs vfs.Filesystem, o vfs.MountOptions) error {
+	at, err := makeDir(c, path)
+	if err != nil {
+		return fmt.Errorf("mounting %s: %w", path, err)
+	}
+	_, err = ns.Mount(at, fs, o)
+	return err
+}

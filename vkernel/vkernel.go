@@ -1,0 +1,325 @@
+// Package vkernel runs rebuilt images: it puts machine, kernel, file systems,
+// exec controller and syscall table together. One VKernel serves many
+// containers in one host process.
+package vkernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"megabinary.dev/vkernel/audit"
+	"megabinary.dev/vkernel/exec"
+	"megabinary.dev/vkernel/fs/layers"
+	"megabinary.dev/vkernel/kernel"
+	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/syscalls"
+	"megabinary.dev/vkernel/vfs"
+)
+
+// Config configures New. The zero value works: it keeps no cache and prints
+// nothing.
+type Config struct {
+	// CacheDir holds unpacked layers and compiled code. Whoever may write there
+	// may run code in this process.
+	CacheDir string
+	// Interpreter runs guests without compiling: about 100 times slower.
+	Interpreter bool
+	Log         *slog.Logger
+	Trace       syscalls.TraceOptions
+}
+
+// VKernel is one host process's kernel.
+type VKernel struct {
+	cfg     Config
+	kernel  *kernel.Kernel
+	layers  *layers.Cache
+	content *exec.Cache
+}
+
+// contentCache bounds the verified program bytes that are kept, in bytes.
+const contentCache = 256 << 20
+
+// New makes a VKernel.
+func New(cfg Config) (*VKernel, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	dir := cfg.CacheDir
+	if dir == "" {
+		return nil, errors.New("starting the vkernel: it needs a cache directory to unpack layers to")
+	}
+	return &VKernel{
+		cfg:     cfg,
+		kernel:  kernel.New(syscalls.NewDispatcher(cfg.Trace), cfg.Log),
+		layers:  layers.NewCache(dir, layers.Limits{}),
+		content: exec.NewCache(contentCache),
+	}, nil
+}
+
+// Mount is a directory or file of the host that a container sees.
+type Mount struct {
+	Host, Guest string
+	ReadOnly    bool
+}
+
+// Spec says what to run in a container and how.
+type Spec struct {
+	ID       string // names the container in logs and in the audit trail
+	Hostname string
+	Args     []string // Args[0] is looked up in PATH, as execvp does
+	Env      []string
+	Dir      string // working directory; made if it is not there; "" is /
+	User     string // "", UID, UID:GID, name or name:group
+	Mounts   []Mount
+	Memory   uint64 // bytes of guest memory per process; 0: kernel.DefaultMemory
+	Limits   map[int]linux.Rlimit
+	Level    exec.Level // "": exec.LevelKnownScripts
+
+	// Stdin, Stdout and Stderr become descriptors 0 to 2; nil is /dev/null.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// TTY puts a terminal between them and the guest: Stdin is its keyboard,
+	// Stdout its screen, Stderr is not used. The host's own terminal, if it is
+	// one, should be in raw mode.
+	TTY     bool
+	Winsize linux.Winsize // of the terminal; zero: 24 rows of 80
+
+	// Audit gets the audit trail, one JSON line in each Write; nil discards.
+	Audit io.Writer
+}
+
+// StartError says why a container's first process did not start.
+type StartError struct {
+	Path string
+	Err  error // ends in a linux.Errno
+}
+
+func (e *StartError) Error() string {
+	return fmt.Sprintf("starting %s: %s", e.Path, linux.ErrnoOf(e.Err).Error())
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
+
+// NotFound reports whether the program does not exist (docker's exit code 127,
+// where other errors are 126).
+func (e *StartError) NotFound() bool {
+	switch linux.ErrnoOf(e.Err) {
+	case linux.ENOENT, linux.ENOTDIR:
+		return true
+	}
+	return false
+}
+
+// Status is how a container's first process ended.
+type Status struct {
+	Code   int // exit code, if Signal is 0
+	Signal int
+}
+
+// ExitCode is the status as a shell reports it: 128 + signal for a signal.
+func (s Status) ExitCode() int {
+	if s.Signal != 0 {
+		return 128 + s.Signal
+	}
+	return s.Code
+}
+
+func statusOf(wait int) Status {
+	if sig := wait & 0x7f; sig != 0 {
+		return Status{Signal: sig}
+	}
+	return Status{Code: wait >> 8 & 0xff}
+}
+
+// Container is a running container.
+type Container struct {
+	kernel *kernel.Container
+	stdio  *stdio
+	close  []io.Closer
+}
+
+// Run runs a container to its end. A context that is cancelled kills it.
+func (v *VKernel) Run(ctx context.Context, img *Image, spec Spec) (Status, error) {
+	c, err := v.Start(ctx, img, spec)
+	if err != nil {
+		return Status{}, err
+	}
+	return c.Wait(), nil
+}
+
+// Start starts a container. A context that is cancelled kills it.
+func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container, error) {
+	if len(spec.Args) == 0 {
+		return nil, errors.New("starting a container: no command is given")
+	}
+	if spec.Hostname == "" {
+		spec.Hostname = "megabinary"
+	}
+	if spec.Level == "" {
+		spec.Level = exec.LevelKnownScripts
+	}
+	var trail *audit.Log
+	if spec.Audit != nil {
+		trail = audit.New(spec.Audit, spec.ID, img.execMap.Root)
+	}
+	controller, err := exec.New(img.execMap, spec.Level, trail, v.content)
+	if err != nil {
+		return nil, fmt.Errorf("starting a container: %w", err)
+	}
+	c := &Container{}
+	c.kernel = v.kernel.NewContainer(ctx, kernel.ContainerConfig{ID: spec.ID, Hostname: spec.Hostname,
+		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Memory: spec.Memory, Rlimits: spec.Limits})
+	tree, err := v.newTree(img, c, spec)
+	if err != nil {
+		c.release()
+		return nil, fmt.Errorf("starting a container: %w", err)
+	}
+	if err := v.startInit(c, tree, trail, spec); err != nil {
+		c.release()
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, c.kernel.Kill)
+	go func() {
+		<-c.kernel.Done()
+		stop()
+	}()
+	return c, nil
+}
+
+func (v *VKernel) startInit(c *Container, tree *vfs.MountNamespace, trail *audit.Log, spec Spec) error {
+	root := tree.Root()
+	admin := &vfs.Caller{Creds: vfs.NewCreds(0, 0), Root: root, Cwd: root}
+	creds, home, err := lookupUser(admin, spec.User)
+	if err != nil {
+		return fmt.Errorf("starting a container: %w", err)
+	}
+	cwd := root
+	if spec.Dir != "" {
+		if cwd, err = makeDir(admin, spec.Dir); err != nil {
+			return fmt.Errorf("starting a container: working directory %s: %w", spec.Dir, err)
+		}
+	}
+	env := withDefaults(spec.Env, home, spec.Hostname, spec.TTY)
+	caller := &vfs.Caller{Creds: creds, Root: root, Cwd: cwd}
+	path, err := lookPath(caller, spec.Args[0], env)
+	if err != nil {
+		return &StartError{Path: spec.Args[0], Err: err}
+	}
+	files, err := c.stdio.table()
+	if err != nil {
+		return fmt.Errorf("starting a container: %w", err)
+	}
+	if err := trail.Append(audit.Record{Event: "start", UID: int(creds.UID), Path: path, Args: spec.Args}); err != nil {
+		files.DecRef()
+		return fmt.Errorf("starting a container: %w", err)
+	}
+	init := kernel.InitConfig{Path: path, Args: spec.Args, Env: env, Creds: creds, Files: files, FS: vfs.NewFSContext(root, cwd)}
+	if t := c.stdio.terminal; t != nil {
+		t.SetSignaler(c.kernel)
+		t.Own(1, 1) // the first process leads session and group 1
+		init.TTY = t
+	}
+	if _, err = c.kernel.Start(init); err != nil {
+		return &StartError{Path: spec.Args[0], Err: err}
+	}
+	c.stdio.pump()
+	return nil
+}
+
+// Wait waits for the container's end and releases what it held.
+func (c *Container) Wait() Status {
+	wait := c.kernel.Wait()
+	c.release()
+	return statusOf(wait)
+}
+
+// Signal sends a signal (linux.SIG...) to the container's first process.
+func (c *Container) Signal(sig int) error { return c.kernel.Signal(sig) }
+
+// Resize tells the container's terminal, if it has one, of a new window size.
+func (c *Container) Resize(w linux.Winsize) {
+	if t := c.stdio.terminal; t != nil {
+		t.Resize(w)
+	}
+}
+
+// Kill ends all processes of the container.
+func (c *Container) Kill() { c.kernel.Kill() }
+
+// Kernel returns the container's kernel side.
+func (c *Container) Kernel() *kernel.Container { return c.kernel }
+
+func (c *Container) release() {
+	for _, cl := range c.close {
+		_ = cl.Close() // files opened for reading
+	}
+	c.close = nil
+}
+
+// defaultPath is docker's.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// withDefaults adds the variables that docker adds.
+func withDefaults(env []string, home, hostname string, tty bool) []string {
+	have := map[string]bool{}
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		have[name] = true
+	}
+	out := env[:len(env):len(env)]
+	add := func(name, value string) {
+		if !have[name] {
+			out = append(out, name+"="+value)
+		}
+	}
+	add("PATH", defaultPath)
+	add("HOSTNAME", hostname)
+	if tty {
+		term := os.Getenv("TERM")
+		if term == "" {
+			term = "xterm"
+		}
+		add("TERM", term)
+	}
+	add("HOME", home)
+	return out
+}
+
+// lookPath finds a command as execvp does.
+func lookPath(c *vfs.Caller, name string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	dirs := defaultPath
+	for _, kv := range env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			dirs = v
+		}
+	}
+	result := error(linux.ENOENT)
+	for _, dir := range strings.Split(dirs, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		path := dir + "/" + name
+		loc, err := c.Walk(vfs.Path{}, path, true)
+		if err != nil {
+			continue
+		}
+		st, err := loc.Inode.Stat()
+		if err != nil || st.Mode&linux.S_IFMT != linux.S_IFREG {
+			continue
+		}
+		if err := c.Access(loc.Path, vfs.MayExec); err != nil {
+			result = err
+			continue
+		}
+		return path, nil
+	}
+	return "", result
+}
