@@ -69,18 +69,25 @@ func Link(modules [][]byte) (*Linked, error) {
 	return l, nil
 }
 
-// Encode writes the megabinary with a copy of its exec map, nil for none.
-func (l *Linked) Encode(execMap []byte) ([]byte, error) {
+// Encode writes the megabinary. If m is not nil it is told the megabinary's
+// digest, and its canonical form becomes the megabinary's last section.
+func (l *Linked) Encode(m *artifact.ExecMap) ([]byte, error) {
 	units, err := json.Marshal(l.Units)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the list of units: %w", err)
 	}
-	m := *l.module
-	m.Customs = []wasm.Custom{{Name: artifact.SectionUnits, Bytes: units}}
-	if execMap != nil {
-		m.Customs = append(m.Customs, wasm.Custom{Name: artifact.SectionExecMap, Bytes: execMap})
+	l.module.Customs = []wasm.Custom{{Name: artifact.SectionUnits, Bytes: units}}
+	body := l.module.Encode()
+	if m == nil {
+		return body, nil
 	}
-	return m.Encode(), nil
+	sum := sha256.Sum256(body)
+	m.Megabinary = "sha256:" + hex.EncodeToString(sum[:])
+	text, err := m.MarshalCanonical()
+	if err != nil {
+		return nil, err
+	}
+	return wasm.AppendCustom(body, wasm.Custom{Name: artifact.SectionExecMap, Bytes: text}), nil
 }
 
 // readUnit reads a unit and holds it against the guest ABI.

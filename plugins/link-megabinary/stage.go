@@ -56,11 +56,11 @@ func (linker) Run(ctx context.Context, req stage.Request) error {
 		return err
 	}
 	m := linked.ExecMap(root, programs)
-	text, err := m.MarshalCanonical()
+	module, err := linked.Encode(m)
 	if err != nil {
 		return err
 	}
-	module, err := linked.Encode(text)
+	text, err := m.MarshalCanonical()
 	if err != nil {
 		return err
 	}

@@ -172,6 +172,9 @@ func TestStage(t *testing.T) {
 	if byPath["/bin/script"].Interpreter != "/bin/sh" {
 		t.Errorf("the script's entry is %+v", byPath["/bin/script"])
 	}
+	if _, err := m.CheckMegabinary(got[artifact.MediaMegabinary]); err != nil {
+		t.Error(err)
+	}
 	checkModule(t, got[artifact.MediaMegabinary], got[artifact.MediaExecMap], &prog)
 	diagnosed := 0
 	for _, e := range events {

@@ -12,6 +12,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"megabinary.dev/sdk/wasm"
 )
 
 // ExecMap says, by sha256, which files of an image may run or be mapped as code
@@ -20,10 +22,13 @@ import (
 // no escapes that JSON does not demand and no insignificant white space
 // (MarshalCanonical).
 type ExecMap struct {
-	SchemaVersion int            `json:"schemaVersion"` // 1
-	Image         string         `json:"image"`         // digest of the source image's manifest
-	Root          string         `json:"root"`          // Merkle root over the entries, see ComputeRoot
-	Entries       []ExecMapEntry `json:"entries"`
+	SchemaVersion int    `json:"schemaVersion"` // 1
+	Image         string `json:"image"`         // digest of the source image's manifest
+	// Megabinary is the digest of the megabinary that the units are in, less
+	// its own copy of this map (see CheckMegabinary).
+	Megabinary string         `json:"megabinary,omitempty"`
+	Root       string         `json:"root"` // Merkle root over all the rest, see ComputeRoot
+	Entries    []ExecMapEntry `json:"entries"`
 }
 
 // ExecMapEntry is one file content. Several paths may hold it.
@@ -148,27 +153,45 @@ func ParseExecMap(data []byte) (*ExecMap, error) {
 	return m, nil
 }
 
-// ComputeRoot returns the root, sha256:<hex>, of the Merkle tree whose leaves
-// are the entries in their order, each in canonical form: the tree of RFC 6962,
-// section 2.1, which keeps leaves apart from nodes.
+// ComputeRoot returns the root, sha256:<hex>, of the Merkle tree whose first leaf
+// is the map without root and entries, and whose other leaves are the entries
+// in their order, each in canonical form: the tree of RFC 6962, section 2.1,
+// which keeps leaves apart from nodes.
 func (m *ExecMap) ComputeRoot() (string, error) {
-	leaves := make([][sha256.Size]byte, len(m.Entries))
+	leaves := make([][sha256.Size]byte, 0, 1+len(m.Entries))
+	head := ExecMap{SchemaVersion: m.SchemaVersion, Image: m.Image, Megabinary: m.Megabinary, Entries: []ExecMapEntry{}}
+	b, err := compactJSON(&head)
+	if err != nil {
+		return "", fmt.Errorf("hashing the exec map: %w", err)
+	}
+	leaves = append(leaves, sha256.Sum256(append([]byte{0}, b...)))
 	for i := range m.Entries {
-		b, err := compactJSON(&m.Entries[i])
-		if err != nil {
+		if b, err = compactJSON(&m.Entries[i]); err != nil {
 			return "", fmt.Errorf("hashing the entry of %s: %w", m.Entries[i].Digest, err)
 		}
-		leaves[i] = sha256.Sum256(append([]byte{0}, b...))
+		leaves = append(leaves, sha256.Sum256(append([]byte{0}, b...)))
 	}
 	root := merkle(leaves)
 	return "sha256:" + hex.EncodeToString(root[:]), nil
 }
 
+// CheckMegabinary refuses a megabinary that is not the one whose units the map
+// speaks of, and returns the digest that tells them apart: that of all its
+// bytes before the copy of the exec map, which is its last section.
+func (m *ExecMap) CheckMegabinary(megabinary []byte) (digest string, err error) {
+	body, err := wasm.CutLastCustom(megabinary, SectionExecMap)
+	if err != nil {
+		return "", fmt.Errorf("checking the megabinary: %w", err)
+	}
+	sum := sha256.Sum256(body)
+	if digest = "sha256:" + hex.EncodeToString(sum[:]); digest != m.Megabinary {
+		return "", fmt.Errorf("checking the megabinary: its digest is %s, but the exec map is for %s", digest, m.Megabinary)
+	}
+	return digest, nil
+}
+
 func merkle(leaves [][sha256.Size]byte) [sha256.Size]byte {
-	switch len(leaves) {
-	case 0:
-		return sha256.Sum256(nil)
-	case 1:
+	if len(leaves) == 1 {
 		return leaves[0]
 	}
 	split := 1
@@ -197,6 +220,9 @@ func (m *ExecMap) validate() error {
 	}
 	if !ValidDigest(m.Image) {
 		return fmt.Errorf("image %q is no digest", m.Image)
+	}
+	if m.Megabinary != "" && !ValidDigest(m.Megabinary) {
+		return fmt.Errorf("megabinary %q is no digest", m.Megabinary)
 	}
 	for i := range m.Entries {
 		e := &m.Entries[i]

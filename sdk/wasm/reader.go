@@ -163,3 +163,26 @@ func FindCustom(module []byte, name string) ([]byte, error) {
 	}
 	return nil, fmt.Errorf("there is no custom section %q", name)
 }
+
+// AppendCustom returns module with a custom section added at its end.
+func AppendCustom(module []byte, c Custom) []byte {
+	return appendCustom(append(make([]byte, 0, len(module)+len(c.Bytes)+64), module...), c)
+}
+
+// CutLastCustom returns module without its last section if that is the custom
+// section called name, else all of module.
+func CutLastCustom(module []byte, name string) ([]byte, error) {
+	cut, at := len(module), len(header)
+	err := sections(module, func(s section) error {
+		cut = len(module)
+		if s.id == secCustom && s.body.name() == name && len(s.body.data) == len(module) {
+			cut = at
+		}
+		at = len(s.body.data)
+		return s.body.err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return module[:cut], nil
+}
