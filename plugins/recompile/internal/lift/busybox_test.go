@@ -76,11 +76,11 @@ func liftAll(t *testing.T, path string) {
 		}
 		insts += report.Instructions
 		blocks += len(f.Blocks)
+		if err := ir.Verify(f); err != nil {
+			t.Fatal(err)
+		}
 		for _, b := range f.Blocks {
 			values += len(b.Insts)
-			if b.Term.Kind == ir.TermNone {
-				t.Fatalf("%s: block at %#x has no terminator", fn.GetName(), b.PC)
-			}
 		}
 		for _, e := range report.Errors {
 			missing[e.Name]++
