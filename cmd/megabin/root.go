@@ -114,6 +114,7 @@ its own: none of the image's machine code ever runs.`,
 		return fmt.Errorf("%w\nSee '%s --help'", err, cmd.CommandPath())
 	})
 	for _, newCmd := range []func(*app) *cobra.Command{
+		newAnalyzeCmd,
 		newAuditCmd,
 		newBuildCmd,
 		newInsnsCmd,

@@ -120,7 +120,8 @@ func report(req stage.Request, d stage.Descriptor, p *pb.Program) {
 	cov := p.GetCoverage()
 	req.Metric("functions", float64(len(p.GetFunctions())))
 	req.Metric("instructions", float64(cov.GetInstructions()))
-	req.Metric("coverage", Covered(cov))
+	req.Metric("textBytes", float64(cov.GetTextBytes()-cov.GetPaddingBytes()))
+	req.Metric("coveredBytes", float64(cov.GetFunctionBytes()))
 	req.Metric("unknownInstructions", float64(len(p.GetUnknown())))
 	req.Metric("unresolvedJumps", float64(len(p.GetUnresolved())))
 	if p.GetGeneratesCode() {
