@@ -70,14 +70,22 @@ func valueTypes(types []guestabi.Type) []api.ValueType {
 }
 
 func hostSyscall(m *wazeroMachine, s []uint64) {
+	m.leaveGuest()
 	rax, pc := m.kernel.Syscall(s[0], [6]uint64(s[1:7]), uint32(s[7]))
+	m.enterGuest()
 	s[0], s[1] = rax, uint64(pc)
 }
 
-func hostSafepoint(m *wazeroMachine, s []uint64) { s[0] = uint64(m.kernel.Safepoint(uint32(s[0]))) }
+func hostSafepoint(m *wazeroMachine, s []uint64) {
+	m.leaveGuest()
+	s[0] = uint64(m.kernel.Safepoint(uint32(s[0])))
+	m.enterGuest()
+}
 
 func hostFault(m *wazeroMachine, s []uint64) {
+	m.leaveGuest()
 	s[0] = uint64(m.kernel.Fault(guestabi.Fault(uint32(s[0])), uint32(s[1])))
+	m.enterGuest()
 }
 
 func hostResolve(m *wazeroMachine, s []uint64) {

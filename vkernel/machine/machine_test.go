@@ -381,6 +381,36 @@ func TestThreadsShareMemory(t *testing.T) {
 	}
 }
 
+func TestAtomicsAreAtomicBetweenThreads(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		const threads, times = 8, 20_000
+		w.kernel.safepoint = func(next guestabi.PC) guestabi.PC { return next }
+		var wg sync.WaitGroup
+		for range threads {
+			m, err := w.engine.NewMachine(w.mem, w.kernel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Bind(0, 0); err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() {
+				defer m.Close()
+				c := guestabi.Context{}
+				c.GPR[guestabi.RSI] = times
+				m.LoadContext(&c)
+				if _, err := m.Run(w.u.pc("count")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := binary.LittleEndian.Uint64(w.mem.Bytes()[guestabi.MinAddr-guestabi.AddrBias:]); got != threads*times {
+			t.Errorf("counted %d of %d", got, threads*times)
+		}
+	})
+}
+
 func TestBindChecksItsUnit(t *testing.T) {
 	w := newWorld(t, WazeroOptions{})
 	if err := w.m.Bind(1, 0); err == nil || !strings.Contains(err.Error(), "the megabinary has 1") {

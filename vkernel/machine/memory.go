@@ -27,6 +27,7 @@ type Memory struct {
 	slots atomic.Uint64 // bit i: scratch slot i is taken
 
 	cas sync.Mutex // makes cas128 atomic against itself
+	one sync.Mutex // see wazeroMachine.one
 }
 
 // pageSize is the size of a wasm page, in bytes.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tetratelabs/wazero"
@@ -39,6 +40,7 @@ type wazeroEngine struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil: none
 	compiled wazero.CompiledModule
+	oneByOne bool                // the threads of a process take turns
 	instance wazero.ModuleConfig // of every machine
 	units    []artifact.UnitEntry
 	started  time.Time // zero of the time stamp counter
@@ -88,6 +90,9 @@ func newWazeroEngine(ctx context.Context, module []byte, o WazeroOptions, cacheD
 	}
 	config := wazero.NewRuntimeConfigCompiler()
 	if o.Interpreter {
+		// The interpreter makes atomic instructions atomic with a lock of the
+		// instance, and threads are instances of their own.
+		e.oneByOne = true
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
 	config = config.WithDebugInfoEnabled(false).WithCoreFeatures(
@@ -144,6 +149,10 @@ type wazeroMachine struct {
 	module api.Module
 	x87    x87.State
 
+	// one is held by the thread that runs guest code, if only one may; nil else.
+	one  *sync.Mutex
+	held bool
+
 	run        api.Function
 	save, load api.Function // nil until they are needed: each has a stack of 10 KiB
 }
@@ -154,6 +163,9 @@ func (e *wazeroEngine) NewMachine(mem *Memory, k Kernel) (Machine, error) {
 		return nil, fmt.Errorf("making a machine: %w", err)
 	}
 	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New()}
+	if e.oneByOne {
+		m.one = &mem.one
+	}
 	ctx := experimental.WithMemoryAllocator(m.Context, sharedMemory{mem})
 	var err error
 	m.module, err = e.runtime.InstantiateModule(ctx, e.compiled, e.instance)
@@ -272,7 +284,9 @@ func (m *wazeroMachine) callContext(f *api.Function, name string, slot uint32) {
 // Run implements Machine.
 func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 	stack := [1]uint64{uint64(pc)}
+	m.enterGuest()
 	err := m.run.CallWithStack(m, stack[:])
+	m.leaveGuest()
 	if err == nil {
 		return guestabi.PC(stack[0]), nil
 	}
@@ -287,6 +301,23 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 		}
 	}
 	return 0, t
+}
+
+// enterGuest waits until this thread may run guest code.
+func (m *wazeroMachine) enterGuest() {
+	if m.one != nil {
+		m.one.Lock()
+		m.held = true
+	}
+}
+
+// leaveGuest lets other threads run guest code. A handler that panicked has
+// left already.
+func (m *wazeroMachine) leaveGuest() {
+	if m.held {
+		m.held = false
+		m.one.Unlock()
+	}
 }
 
 // trapKinds maps wazero's errors, of which the type is internal, by their text
