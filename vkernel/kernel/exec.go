@@ -458,7 +458,7 @@ func (t *Task) Exec(f ExecFile, args, env []string) error {
 	}
 	t.Files().CloseOnExec()
 	t.commit(p)
-	t.redirect.kind = redirectMachine
+	t.redirect.kind, t.redirect.ctx.PC = redirectMachine, uint64(p.entry)
 	return nil
 }
 

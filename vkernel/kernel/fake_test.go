@@ -183,7 +183,13 @@ type fakeX87 struct{ area [160]byte }
 func (x *fakeX87) MarshalFXSave(b []byte)   { copy(b[:24], x.area[:24]); copy(b[32:160], x.area[32:]) }
 func (x *fakeX87) UnmarshalFXSave(b []byte) { copy(x.area[:], b[:160]) }
 
-func (m *fakeMachine) SaveContext(c *guestabi.Context)       { *c = m.g.ctx }
+// SaveContext leaves the PC, which the host keeps.
+func (m *fakeMachine) SaveContext(c *guestabi.Context) {
+	pc := c.PC
+	*c = m.g.ctx
+	c.PC = pc
+}
+
 func (m *fakeMachine) LoadContext(c *guestabi.Context)       { m.g.ctx = *c }
 func (m *fakeMachine) X87() machine.X87State                 { return &m.x87 }
 func (m *fakeMachine) Bind(unit int, base guestabi.PC) error { return nil }

@@ -25,7 +25,7 @@ type redirectKind uint8
 const (
 	redirectNone    redirectKind = iota
 	redirectContext              // rt_sigreturn: go on with ctx
-	redirectMachine              // execve: t.machine is a new one, enter it at its context's PC
+	redirectMachine              // execve: t.machine is a new one, enter it at ctx.PC
 )
 
 // unitTable says which unit is admitted where in an address space.
@@ -122,9 +122,7 @@ func (t *Task) run(pc guestabi.PC) {
 			if cerr := m.Close(); cerr != nil {
 				t.k.log.Warn("closing the machine of a program that called execve", "err", cerr)
 			}
-			var c guestabi.Context
-			t.machine.SaveContext(&c)
-			pc = guestabi.PC(c.PC)
+			pc = guestabi.PC(t.redirect.ctx.PC)
 			continue
 		}
 		switch {
