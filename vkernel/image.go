@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/wasm"
@@ -62,6 +63,10 @@ func (v *VKernel) load(ctx context.Context, img *Image) error {
 	if err != nil {
 		return err
 	}
+	digest, err := img.execMap.CheckMegabinary(megabinary)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", artifact.PathMegabinary, err)
+	}
 	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", artifact.PathMegabinary, err)
@@ -73,7 +78,7 @@ func (v *VKernel) load(ctx context.Context, img *Image) error {
 		return err
 	}
 	img.engine, err = machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Interpreter,
-		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled")})
+		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(digest, "sha256:")})
 	return err
 }
 

@@ -28,8 +28,9 @@ type WazeroOptions struct {
 	// code in this process, so it must belong to the user and be writable by
 	// nobody else; it is made if it is not there.
 	CacheDir string
-	// Digest is the sha256 of the megabinary in hexadecimal, for a caller that
-	// has computed it from the very bytes that it passes; else "".
+	// Digest is a sha256 in hexadecimal over all of the megabinary that its code
+	// depends on, which the caller has computed from the very bytes that it
+	// passes (artifact.ExecMap.CheckMegabinary); "" if it has not.
 	Digest string
 	// Workers is how many goroutines compile; 0 means 2.
 	Workers int
