@@ -288,3 +288,12 @@ func PathOf(l Location, root Path) string {
 	}
 	return full
 }
+
+// ParentID returns the ID of the mount that m is mounted on; 1 for the root, as
+// mountinfo has it.
+func (m *Mount) ParentID() int {
+	if m.parent == nil {
+		return 1
+	}
+	return m.parent.ID
+}

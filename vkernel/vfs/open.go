@@ -115,10 +115,13 @@ func (c *Caller) openInode(loc Location, st *linux.Stat, flags uint32) (*FileDes
 	r := OpenRequest{Caller: c, Flags: flags, Mount: loc.Mount}
 	var file File
 	var err error
-	switch kind := st.Mode & linux.S_IFMT; kind {
-	case linux.S_IFSOCK:
+	_, anon := loc.Inode.(anonInode)
+	switch kind := st.Mode & linux.S_IFMT; {
+	case anon:
+		file, err = loc.Inode.Open(r)
+	case kind == linux.S_IFSOCK:
 		return nil, linux.ENXIO
-	case linux.S_IFCHR, linux.S_IFBLK:
+	case kind == linux.S_IFCHR || kind == linux.S_IFBLK:
 		if loc.Mount == nil || loc.Mount.ns.devices == nil {
 			return nil, linux.ENXIO
 		}

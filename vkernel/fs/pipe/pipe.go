@@ -288,6 +288,16 @@ func (e *End) Stat() (linux.Stat, error) {
 	return *e.stat, nil
 }
 
+// Reopen implements vfs.Reopener.
+func (e *End) Reopen(flags uint32) (vfs.File, error) {
+	n, err := e.p.Open(flags)
+	if err != nil {
+		return nil, err
+	}
+	n.stat, n.label = e.stat, e.label
+	return n, nil
+}
+
 // Describe implements vfs.Described.
 func (e *End) Describe() string { return e.label }
 
