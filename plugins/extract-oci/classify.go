@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"io"
+	"strings"
 
 	"megabinary.dev/sdk/artifact"
 )
@@ -37,6 +38,28 @@ func classify(r io.Reader, size int64) (kind artifact.FileKind, read int64, err 
 		return "", 0, err
 	}
 	return kindOf(content, size), int64(len(content)) + rest, nil
+}
+
+// maxFirstLine is how much of a script Linux looks at (BINPRM_BUF_SIZE), in bytes.
+const maxFirstLine = 256
+
+// firstLine keeps the beginning of what is written to it.
+type firstLine []byte
+
+func (f *firstLine) Write(b []byte) (int, error) {
+	*f = append(*f, b[:min(len(b), maxFirstLine-len(*f))]...)
+	return len(b), nil
+}
+
+// interpreter returns the path that a script's #! line names, "" if it names
+// none.
+func (f firstLine) interpreter() string {
+	line, _, _ := bytes.Cut(bytes.TrimPrefix(f, []byte("#!")), []byte("\n"))
+	line = bytes.TrimLeft(line, " \t")
+	if end := bytes.IndexAny(line, " \t\r\x00"); end >= 0 {
+		line = line[:end]
+	}
+	return strings.ToValidUTF8(string(line), "\ufffd")
 }
 
 func isELF(b []byte) bool { return bytes.HasPrefix(b, []byte("\x7fELF")) }

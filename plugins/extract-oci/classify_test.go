@@ -129,3 +129,21 @@ func FuzzClassify(f *testing.F) {
 		}
 	})
 }
+
+func TestInterpreter(t *testing.T) {
+	long := "#!/" + strings.Repeat("x", 300)
+	for script, want := range map[string]string{
+		"#!/bin/sh\necho": "/bin/sh", "#! \t/usr/bin/env python3\n": "/usr/bin/env", "#!/bin/sh": "/bin/sh",
+		"#!/bin/sh\r\n": "/bin/sh", "#!\n/bin/sh": "", "#!": "", long: long[2:maxFirstLine],
+	} {
+		var f firstLine
+		for i := range script { // in pieces
+			if n, err := f.Write([]byte(script[i : i+1])); n != 1 || err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		if got := f.interpreter(); got != want {
+			t.Errorf("%.20q: %q, want %q", script, got, want)
+		}
+	}
+}

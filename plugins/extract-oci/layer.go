@@ -215,7 +215,8 @@ func (x *extraction) apply(at position, h *tar.Header, r io.Reader) error {
 // content hashes and classifies a file.
 func (x *extraction) content(at position, entry *artifact.FileEntry, r io.Reader) error {
 	h := sha256.New()
-	kind, size, err := classify(io.TeeReader(r, h), entry.Size)
+	var first firstLine
+	kind, size, err := classify(io.TeeReader(r, io.MultiWriter(h, &first)), entry.Size)
 	if err != nil {
 		return err
 	}
@@ -223,6 +224,9 @@ func (x *extraction) content(at position, entry *artifact.FileEntry, r io.Reader
 		return fmt.Errorf("it has %d bytes, its header says %d", size, entry.Size)
 	}
 	entry.Kind = kind
+	if kind == artifact.KindScript {
+		entry.Interpreter = first.interpreter()
+	}
 	entry.Digest = stage.DigestPrefix + hex.EncodeToString(h.Sum(nil))
 	if kind == artifact.KindELFProgram || kind == artifact.KindELFLibrary {
 		if x.contents == nil {
