@@ -324,7 +324,15 @@ func (x *fn) safepoint(b *ir.Block) {
 	x.body.BrIf(x.exit())
 	x.body.I32Const(guestabi.FuelPerSlice)
 	x.body.GlobalSet(x.env.Globals[guestabi.Fuel])
-	x.reload(b.Promoted)
+	if self, resume, ok := x.env.Target(b.PC); ok && b.Promoted != 0 {
+		// Enter anew instead of going on: if the registers were loaded here,
+		// each would be merged with itself on the fast path, and wazero moves
+		// values that merge.
+		x.body.I32Const(int32(resume))
+		x.body.ReturnCall(self)
+	} else {
+		x.reload(b.Promoted)
+	}
 	x.inner--
 	x.body.End()
 }

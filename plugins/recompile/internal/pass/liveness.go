@@ -14,17 +14,23 @@ var stateSet = (ir.RegSet(1)<<guestabi.NumRegs - 1) &^ flagSet
 
 // FlagSummary says which status flags are read across functions of a unit. By
 // the SysV ABI no flag is live across a call or return; hand-written code may
-// break that, so it is found out: a flag that some return site reads is live at
-// all returns, one that a function reads at its start is live at calls of that
-// function, and at indirect calls and jumps.
+// break that, so it is found out. A flag that a return site reads is live at the
+// returns of the function that is called there, and of those that it leaves for;
+// after an indirect call, at all returns. A flag that a function reads at its
+// start is live at calls of that function, and at indirect calls and jumps.
 //
 // Code of other units is not looked at: a unit may rely on its own return
 // sites only, and a library whose callers in other units read flags that it
 // leaves would have to be compiled with all flags live.
 type FlagSummary struct {
-	Returns ir.RegSet            // live at returns
+	Returns ir.RegSet            // live at all returns
 	Any     ir.RegSet            // live where control goes to an unknown entry
 	Entries map[uint32]ir.RegSet // PC of an entry -> live there
+
+	holder map[uint32]int  // PC of an entry -> number of the function that holds it
+	leaves []ir.RegSet     // by function -> live at its returns
+	jumps  []ir.RegSet     // by function -> live at its entries other than return sites
+	jumped map[uint32]bool // targets of direct jumps from other functions
 }
 
 // entry returns the flags live at a known PC, or at any if it is not one of the
@@ -36,18 +42,49 @@ func (s *FlagSummary) entry(pc uint32) ir.RegSet {
 	return s.Any | s.Returns
 }
 
+// returns returns the flags live at the returns of f.
+func (s *FlagSummary) returns(f *ir.Func) ir.RegSet {
+	if i, ok := s.holder[f.PC]; ok {
+		return s.Returns | s.leaves[i]
+	}
+	return s.Returns
+}
+
+// indirect returns the flags live at an indirect jump in f to an unknown place:
+// an entry of f itself (arithmetic on long numbers jumps into its loop with the
+// carry set), or the start of any function that is not one only because another
+// function jumps to it directly. Entries in the middle of other functions are
+// guesses, mostly wrong ones, or labels whose addresses stay in their function.
+func (s *FlagSummary) indirect(f *ir.Func) ir.RegSet {
+	live := s.Any | s.Returns
+	if i, ok := s.holder[f.PC]; ok {
+		live |= s.jumps[i]
+	}
+	return live
+}
+
 // AllFlags is the summary that takes every flag for live everywhere.
 func AllFlags() *FlagSummary { return &FlagSummary{Returns: flagSet, Any: flagSet} }
 
 // Summarize finds the flags that are read across functions.
 func Summarize(funcs []*ir.Func) *FlagSummary {
-	s := &FlagSummary{Entries: map[uint32]ir.RegSet{}}
+	s := &FlagSummary{Entries: map[uint32]ir.RegSet{}, holder: map[uint32]int{}, leaves: make([]ir.RegSet, len(funcs)), jumps: make([]ir.RegSet, len(funcs)), jumped: map[uint32]bool{}}
 	lives := make([]*liveness, len(funcs))
 	for i, f := range funcs {
-		lives[i] = newLiveness(f)
+		lives[i] = newLiveness(f, true)
+		s.holder[f.PC] = i
+	}
+	for i, f := range funcs {
 		for _, b := range f.Blocks {
-			if b.Entry {
-				s.Entries[b.PC] = 0
+			if b.Term.Kind == ir.TermTail {
+				s.jumped[b.Term.PC] = true
+			}
+			if !b.Entry {
+				continue
+			}
+			s.Entries[b.PC] = 0
+			if _, ok := s.holder[b.PC]; !ok {
+				s.holder[b.PC] = i
 			}
 		}
 	}
@@ -55,7 +92,7 @@ func Summarize(funcs []*ir.Func) *FlagSummary {
 		changed = false
 		for i, f := range funcs {
 			lives[i].solve(s, flagSet)
-			if s.merge(f, lives[i]) {
+			if s.merge(i, f, lives[i]) {
 				changed = true
 			}
 		}
@@ -63,40 +100,78 @@ func Summarize(funcs []*ir.Func) *FlagSummary {
 	return s
 }
 
-// merge takes the results for f into s and reports whether s grew.
-func (s *FlagSummary) merge(f *ir.Func, l *liveness) bool {
-	old := s.Returns | s.Any
+// merge takes the results for f, function number i, into s and reports whether
+// s grew.
+func (s *FlagSummary) merge(i int, f *ir.Func, l *liveness) bool {
 	grew := false
-	for i, b := range f.Blocks {
-		if b.Entry {
-			in := l.in[i] & flagSet
-			if in&^s.Entries[b.PC] != 0 {
-				s.Entries[b.PC] |= in
-				grew = true
-			}
-			s.Any |= in
-		}
-		if t := &b.Term; t.Kind == ir.TermCall && t.To != ir.NoBlock {
-			s.Returns |= l.in[t.To] & flagSet
+	add := func(set *ir.RegSet, more ir.RegSet) {
+		if more&^*set != 0 {
+			*set |= more
+			grew = true
 		}
 	}
-	return grew || s.Returns|s.Any != old
+	leave := func(pc uint32, direct bool, live ir.RegSet) {
+		if to, ok := s.holder[pc]; ok && direct {
+			add(&s.leaves[to], live)
+		} else {
+			add(&s.Returns, live)
+		}
+	}
+	for j, b := range f.Blocks {
+		if b.Entry {
+			in := l.in[j] & flagSet
+			if old := s.Entries[b.PC]; in&^old != 0 {
+				s.Entries[b.PC] = old | in
+				grew = true
+			}
+			if !l.site[j] {
+				add(&s.jumps[i], in)
+				if b.PC == f.PC && !s.jumped[b.PC] {
+					add(&s.Any, in)
+				}
+			}
+		}
+		switch t := &b.Term; t.Kind {
+		case ir.TermCall:
+			if t.To != ir.NoBlock {
+				leave(t.PC, t.Target == ir.None, l.in[t.To]&flagSet)
+			}
+		case ir.TermTail:
+			leave(t.PC, true, s.leaves[i])
+		case ir.TermIndirect:
+			leave(0, false, s.leaves[i])
+		}
+	}
+	return grew
 }
+
+// syscallSize is the size of the syscall instruction in bytes.
+const syscallSize = 2
 
 // liveness holds, for each block, the registers that are live at its start.
 type liveness struct {
 	f        *ir.Func
 	use, def []ir.RegSet
 	in       []ir.RegSet
+	site     []bool // reached by the return of a call: no flag survives a longjmp to there
 }
 
-func newLiveness(f *ir.Func) *liveness {
+// newLiveness finds what each block uses and defines. acrossOnly leaves out the
+// flags that a syscall instruction puts into r11: they are exact as long as they
+// are set in the same function, and nothing reads them.
+func newLiveness(f *ir.Func, acrossOnly bool) *liveness {
 	n := len(f.Blocks)
-	l := &liveness{f: f, use: make([]ir.RegSet, n), def: make([]ir.RegSet, n), in: make([]ir.RegSet, n)}
+	l := &liveness{f: f, use: make([]ir.RegSet, n), def: make([]ir.RegSet, n), in: make([]ir.RegSet, n), site: make([]bool, n)}
 	for i, b := range f.Blocks {
+		if k := b.Term.Kind; (k == ir.TermCall || k == ir.TermSyscall) && b.Term.To != ir.NoBlock {
+			l.site[b.Term.To] = true
+		}
 		for j := range b.Insts {
 			switch in := &b.Insts[j]; in.Op {
 			case ir.Get:
+				if acrossOnly && b.Term.Kind == ir.TermSyscall && in.PC == b.Term.ReturnPC-syscallSize && flagSet.Has(in.Reg) {
+					continue
+				}
 				l.use[i] |= ir.RegSetOf(in.Reg) &^ l.def[i]
 			case ir.Set:
 				l.def[i] |= ir.RegSetOf(in.Reg)
@@ -129,7 +204,7 @@ func (l *liveness) out(s *FlagSummary, b *ir.Block) ir.RegSet {
 	case ir.TermBranch:
 		return l.in[t.To] | l.in[t.Else]
 	case ir.TermIndirect:
-		out := stateSet | s.Any | s.Returns
+		out := stateSet | s.indirect(l.f)
 		for _, k := range t.Known {
 			out |= l.in[k]
 		}
@@ -142,10 +217,10 @@ func (l *liveness) out(s *FlagSummary, b *ir.Block) ir.RegSet {
 	case ir.TermTail:
 		return stateSet | s.entry(t.PC)
 	case ir.TermRet:
-		return stateSet | s.Returns
+		return stateSet | s.returns(l.f)
 	case ir.TermSyscall:
 		if t.To == ir.NoBlock {
-			return stateSet | flagSet
+			return stateSet
 		}
 		return stateSet | l.in[t.To]
 	case ir.TermFault:
@@ -161,7 +236,7 @@ func (l *liveness) out(s *FlagSummary, b *ir.Block) ir.RegSet {
 // safepoint or a memory fault is stale; it is dead, so nothing can depend on it
 // but the handler itself.
 func deadRegs(c *Context, f *ir.Func) {
-	l := newLiveness(f)
+	l := newLiveness(f, false)
 	l.solve(c.Flags, ^ir.RegSet(0))
 	for _, b := range f.Blocks {
 		live := l.out(c.Flags, b)

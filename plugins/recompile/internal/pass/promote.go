@@ -32,7 +32,7 @@ func promote(c *Context, f *ir.Func) {
 	if len(l.Loops) == 0 {
 		return
 	}
-	p := &promoter{f: f, l: l, live: newLiveness(f)}
+	p := &promoter{f: f, l: l, live: newLiveness(f, false)}
 	p.live.solve(c.Flags, ^ir.RegSet(0))
 	inside := make([]bool, len(l.Loops)) // of a region
 	for i := range l.Loops {
