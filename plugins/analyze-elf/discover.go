@@ -131,23 +131,11 @@ func (a *analysis) run(i uint32) error {
 				return err
 			}
 		}
-		in, err := a.decode(i)
-		if err != nil {
-			var d *x86.DecodeError
-			if !errors.As(err, &d) {
-				return err
-			}
-			a.kinds[i] = kindRefused
-			a.refused[d.PC] = d.Reason
-			return nil
+		k, err := a.step(i)
+		if err != nil || k == kindRefused {
+			return err
 		}
-		k := kindOf(&in)
-		a.length[i], a.kinds[i] = uint8(in.Len), k
-		for n := range uint32(in.Len) {
-			a.marks[i+n] |= markCovered
-		}
-		a.note(i, &in, k)
-		next := i + uint32(in.Len)
+		next := i + uint32(a.length[i])
 		if !k.falls() || int(next) >= len(a.kinds) {
 			return nil
 		}
@@ -162,6 +150,38 @@ func (a *analysis) run(i uint32) error {
 		}
 		i = next
 	}
+}
+
+// step decodes the instruction at index i and records what it says.
+func (a *analysis) step(i uint32) (kind, error) {
+	length, k, ok := quick(a.bytes(i), !a.file.PositionIndependent)
+	if ok {
+		a.length[i], a.kinds[i] = length, k
+		switch k.base() {
+		case kindJump, kindCond, kindCall:
+			a.jumpTo(i, a.target(i), k.base() == kindCall)
+		case kindJumpInd:
+			a.indirect = append(a.indirect, i)
+		}
+	} else {
+		in, err := a.decode(i)
+		if err != nil {
+			var d *x86.DecodeError
+			if !errors.As(err, &d) {
+				return kindRefused, err
+			}
+			a.kinds[i] = kindRefused
+			a.refused[d.PC] = d.Reason
+			return kindRefused, nil
+		}
+		length, k = uint8(in.Len), kindOf(&in)
+		a.length[i], a.kinds[i] = length, k
+		a.note(i, &in, k)
+	}
+	for n := range uint32(length) {
+		a.marks[i+n] |= markCovered
+	}
+	return k, nil
 }
 
 // returnsTo reports whether code is to be expected at the index after an
