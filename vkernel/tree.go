@@ -3,8 +3,12 @@ package vkernel
 import (
 	"fmt"
 
+	"megabinary.dev/vkernel/fs/bind"
 	"megabinary.dev/vkernel/fs/dev"
 	"megabinary.dev/vkernel/fs/mem"
+	"megabinary.dev/vkernel/fs/proc"
+	"megabinary.dev/vkernel/fs/proc/taskview"
+	"megabinary.dev/vkernel/syscalls"
 	"megabinary.dev/vkernel/vfs"
 )
 
@@ -12,6 +16,8 @@ import (
 const (
 	rootDev = 1 + iota
 	devDev
+	procDev
+	bindDev = 64 // and up
 )
 
 // newTree makes the container's file systems: the image's layers below a
@@ -32,8 +38,19 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	if err := mountAt(admin, ns, "/dev", devFS, vfs.MountOptions{}); err != nil {
 		return nil, err
 	}
-	for _, m := range spec.Mounts {
-		return nil, fmt.Errorf("mounting %s: not supported", m.Host)
+	view := taskview.New(c.kernel, syscalls.UnameRelease, syscalls.UnameVersion)
+	if err := mountAt(admin, ns, "/proc", proc.New(view, procDev), vfs.MountOptions{Source: "proc"}); err != nil {
+		return nil, err
+	}
+	for i, m := range spec.Mounts {
+		fs, err := bind.New(m.Host, bindDev+uint64(i), m.ReadOnly)
+		if err != nil {
+			return nil, err
+		}
+		c.close = append(c.close, fs)
+		if err := mountAt(admin, ns, m.Guest, fs, vfs.MountOptions{Source: m.Host, ReadOnly: m.ReadOnly}); err != nil {
+			return nil, err
+		}
 	}
 	return ns, nil
 }

@@ -61,7 +61,7 @@ func New(cfg Config) (*VKernel, error) {
 	}, nil
 }
 
-// Mount is a directory or file of the host that a container sees.
+// Mount is a directory of the host that a container sees.
 type Mount struct {
 	Host, Guest string
 	ReadOnly    bool
@@ -256,7 +256,7 @@ func (c *Container) Kernel() *kernel.Container { return c.kernel }
 
 func (c *Container) release() {
 	for _, cl := range c.close {
-		_ = cl.Close() // files opened for reading
+		_ = cl.Close() // nothing is buffered: an error here loses nothing
 	}
 	c.close = nil
 }

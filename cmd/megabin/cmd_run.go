@@ -74,7 +74,7 @@ IMAGE is ` + image.Usage + ".",
 	f.StringArrayVarP(&o.env, "env", "e", nil, "set a variable, K=V; K alone takes it from here")
 	f.StringVarP(&o.dir, "workdir", "w", "", "working directory")
 	f.StringVarP(&o.user, "user", "u", "", "UID[:GID] or name[:group]")
-	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount a directory or file of the host, HOST:GUEST[:ro]")
+	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount a directory of the host, HOST:GUEST[:ro]")
 	f.StringVarP(&o.memory, "memory", "m", "", "guest memory of each process, such as 256m (default 1g)")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "run this instead of the image's entrypoint")
 	f.StringVar(&o.hostname, "hostname", "", "host name in the container")

@@ -12,14 +12,14 @@ import (
 // What uname(2) reports of the kernel: a release that libraries take for a
 // kernel with the calls that we have.
 const (
-	unameRelease = "5.15.0-megabinary"
-	unameVersion = "#1 SMP Megabinary vkernel"
+	UnameRelease = "5.15.0-megabinary"
+	UnameVersion = "#1 SMP Megabinary vkernel"
 )
 
 // uname implements uname(2).
 func uname(t *kernel.Task, a kernel.Args) (uint64, error) {
 	uts := t.Container().UTS()
-	u := linux.Utsname{Sysname: "Linux", Nodename: uts.Hostname, Release: unameRelease, Version: unameVersion,
+	u := linux.Utsname{Sysname: "Linux", Nodename: uts.Hostname, Release: UnameRelease, Version: UnameVersion,
 		Machine: "x86_64", Domainname: uts.Domainname}
 	var b [linux.UtsnameSize]byte
 	u.Marshal(b[:])
