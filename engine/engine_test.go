@@ -42,7 +42,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	buildDir = dir
+	buildDir = filepath.Join(dir, "build")
+	// Plugins' temporary files go here, where they are seen when they stay.
+	temporary := filepath.Join(dir, "tmp")
+	if err := errors.Join(os.Mkdir(buildDir, 0o755), os.Mkdir(temporary, 0o755), os.Setenv("TMPDIR", temporary)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	code := 1
 	if err := buildTestPlugin(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -114,10 +120,10 @@ func (f *fixture) one(spec *PluginSpec, name, config string) (*StageOutcome, err
 // checkClean fails if a run left anything half-written.
 func (f *fixture) checkClean() {
 	f.t.Helper()
-	for _, dir := range []string{f.store.Root() + "/tmp", f.plugins.TempDir} {
-		entries, err := os.ReadDir(dir)
+	for _, pattern := range []string{f.store.Root() + "/tmp/*", f.plugins.TempDir + "/*", os.TempDir() + "/megabin-*", os.TempDir() + "/plugin*"} {
+		entries, err := filepath.Glob(pattern)
 		if err != nil || len(entries) != 0 {
-			f.t.Errorf("%s was left behind in %s (%v)", entries, dir, err)
+			f.t.Errorf("%s was left behind (%v)", entries, err)
 		}
 	}
 }
@@ -495,9 +501,11 @@ func TestLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.plugins.planFrom(context.Background(), p, l, []string{typeText}); err != nil {
-		t.Errorf("the plugins that were locked: %v", err)
+	plan, err := f.plugins.planFrom(context.Background(), p, l, []string{typeText})
+	if err != nil {
+		t.Fatalf("the plugins that were locked: %v", err)
 	}
+	plan.Close()
 	digests["s"] = lock.Plugin{Digest: "sha256:" + strings.Repeat("1", 64)}
 	delete(digests, "p")
 	if err := lock.Write(path, digests); err != nil {
@@ -522,6 +530,25 @@ func TestUnpinnedPluginIsRefused(t *testing.T) {
 	p.Plugins[0].SHA256 = ""
 	if _, err := f.plugins.Load(p, nil); err == nil || !strings.Contains(err.Error(), "not pinned") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestCancelBeforeTheHandshake stops a plugin that never speaks.
+func TestCancelBeforeTheHandshake(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "plugin")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nsleep 60\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p, err := remote.New(remote.Config{Name: "sleepy", Path: path, TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(300*time.Millisecond, cancel)
+	start := time.Now()
+	if _, err := p.Describe(ctx); !errors.Is(err, context.Canceled) || time.Since(start) > 10*time.Second {
+		t.Errorf("error %v after %s", err, time.Since(start))
 	}
 }
 

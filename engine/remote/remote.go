@@ -13,14 +13,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"github.com/hashicorp/go-plugin/runner"
 
 	"megabinary.dev/sdk/stage"
 	"megabinary.dev/sdk/stage/serve"
@@ -251,21 +250,30 @@ func (p *Plugin) give(process *process) {
 // process is one running plugin process.
 type process struct {
 	plugin *plugin.Client
+	group  *group
 	client *serve.Client
 	stderr *stderr
+	dir    string // its temporary files and its socket
 }
 
 func (p *Plugin) start(ctx context.Context) (*process, error) {
-	cmd := exec.Command(p.path, p.config.Args...)
-	// A group of its own: ^C at the terminal reaches the engine alone, which
-	// then kills the whole group.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Env = []string{"TMPDIR=" + os.TempDir()}
-	pr := &process{stderr: new(stderr)}
-	config := &plugin.ClientConfig{
+	// Not under TempDir: a socket's path may have 108 bytes only.
+	dir, err := os.MkdirTemp("", "megabin-")
+	if err != nil {
+		return nil, fmt.Errorf("starting plugin %s: %w", p.config.Name, err)
+	}
+	pr := &process{stderr: new(stderr), dir: dir, group: &group{path: p.path, args: p.config.Args, dir: dir}}
+	if !p.config.Own {
+		sum, err := hex.DecodeString(strings.TrimPrefix(p.digest, stage.DigestPrefix))
+		if err != nil {
+			os.RemoveAll(dir)
+			return nil, fmt.Errorf("starting plugin %s: %w", p.config.Name, err)
+		}
+		pr.group.secure = &plugin.SecureConfig{Checksum: sum, Hash: sha256.New()}
+	}
+	pr.plugin = plugin.NewClient(&plugin.ClientConfig{
 		HandshakeConfig:  serve.Handshake(),
 		Plugins:          plugin.PluginSet{serve.PluginName: &serve.GRPC{}},
-		Cmd:              cmd,
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		AutoMTLS:         true,
 		SkipHostEnv:      true,
@@ -274,20 +282,19 @@ func (p *Plugin) start(ctx context.Context) (*process, error) {
 		SyncStdout:       pr.stderr, // what the stage prints
 		SyncStderr:       pr.stderr,
 		Logger:           hclog.NewNullLogger(),
-	}
-	if !p.config.Own {
-		sum, err := hex.DecodeString(strings.TrimPrefix(p.digest, stage.DigestPrefix))
-		if err != nil {
-			return nil, fmt.Errorf("starting plugin %s: %w", p.config.Name, err)
-		}
-		config.SecureConfig = &plugin.SecureConfig{Checksum: sum, Hash: sha256.New()}
-	}
-	pr.plugin = plugin.NewClient(config)
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: dir},
+		RunnerFunc: func(_ hclog.Logger, cmd *exec.Cmd, _ string) (runner.Runner, error) {
+			return pr.group, pr.group.prepare(cmd.Env)
+		},
+	})
 	stop := context.AfterFunc(ctx, pr.kill) // a plugin that hangs before the handshake
 	defer stop()
 	if err := pr.connect(); err != nil {
 		pr.kill()
-		if ctx.Err() != nil && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return nil, &TimeoutError{Plugin: p.config.Name, Doing: "starting"}
+		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
 		}
 		return nil, p.explainStart(err, pr.stderr.tail())
@@ -330,10 +337,9 @@ func (p *Plugin) explainStart(err error, stderr string) error {
 
 // kill ends the process and all that it started, at once.
 func (pr *process) kill() {
-	if pid, err := strconv.Atoi(pr.plugin.ID()); err == nil && pid > 0 {
-		syscall.Kill(-pid, syscall.SIGKILL) // fails if it is gone already
-	}
-	pr.plugin.Kill() // reaps it and removes its socket
+	pr.group.Kill(context.Background()) // fails if it is gone already
+	pr.plugin.Kill()                    // waits until it is reaped
+	os.RemoveAll(pr.dir)
 }
 
 // stderr keeps the end of a plugin's standard error and hands its lines on.
