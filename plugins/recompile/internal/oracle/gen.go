@@ -109,6 +109,9 @@ func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 		}
 	}
 	st := g.state()
+	if in.Rep || in.Repne {
+		st.Regs[guestabi.RCX].Lo = uint64(g.rng.IntN(40)) // few, in memory that has no end
+	}
 	g.aim(st, &in)
 	return Case{Code: code, State: st}, in, true
 }

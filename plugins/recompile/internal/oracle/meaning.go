@@ -12,13 +12,20 @@ import (
 	"megabinary.dev/sdk/x86"
 )
 
-// Meaning runs a lifted function: the interpreter, or the wasm that it is
-// lowered to under some machine. st is changed in place. An access outside of
-// memory is a *interp.FaultError, a division trap is interp.ErrDivide and an
-// unaligned atomic is interp.ErrUnaligned, each wrapped or not.
+// Meaning runs cases, lifted: the IR interpreter, or the wasm that the IR is
+// lowered to under some machine.
 type Meaning interface {
 	Name() string
-	Run(f *ir.Func, st *interp.State) (interp.Exit, error)
+	// Run returns the outcome of each case, or why it has none:
+	// interp.ErrUnaligned is a trap that the design accepts. It leaves the
+	// states of the cases as they are.
+	Run(cases []Case) []Result
+}
+
+// Result is what a Meaning makes of a case.
+type Result struct {
+	Outcome
+	Err error
 }
 
 // Interp is the IR interpreter as a Meaning.
@@ -32,14 +39,22 @@ const maxSteps = 1_000_000
 func (Interp) Name() string { return "interpreter" }
 
 // Run implements Meaning.
-func (Interp) Run(f *ir.Func, st *interp.State) (interp.Exit, error) {
-	return interp.Run(f, st, maxSteps)
+func (Interp) Run(cases []Case) []Result {
+	results := make([]Result, len(cases))
+	for i, c := range cases {
+		f, err := lift.Bytes(c.Code, CodeAt)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		results[i] = interpret(f, c)
+	}
+	return results
 }
 
-// Evaluate runs c, lifted, under m.
-func Evaluate(m Meaning, f *ir.Func, c Case) (Outcome, error) {
+func interpret(f *ir.Func, c Case) Result {
 	st := Clone(c.State)
-	exit, err := m.Run(f, st)
+	exit, err := interp.Run(f, st, maxSteps)
 	o := Outcome{State: st, PC: uint64(exit.PC)}
 	var fault *interp.FaultError
 	switch {
@@ -48,11 +63,11 @@ func Evaluate(m Meaning, f *ir.Func, c Case) (Outcome, error) {
 	case errors.Is(err, interp.ErrDivide):
 		o.Signal = syscall.SIGFPE
 	case err != nil:
-		return o, fmt.Errorf("running % x under the %s: %w", c.Code, m.Name(), err)
+		return Result{o, fmt.Errorf("interpreting % x: %w", c.Code, err)}
 	case exit.Kind == ir.TermFault:
 		o.Signal = signalOf(exit.Fault)
 	}
-	return o, nil
+	return Result{Outcome: o}
 }
 
 func signalOf(f guestabi.Fault) syscall.Signal {

@@ -1,0 +1,223 @@
+package oracle
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"megabinary.dev/plugins/recompile/internal/interp"
+	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/plugins/recompile/internal/lift"
+	"megabinary.dev/plugins/recompile/internal/lower"
+	"megabinary.dev/plugins/recompile/internal/pass"
+	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/wasm"
+	"megabinary.dev/vkernel/machine"
+)
+
+// wasmMachine runs cases as the product does: lifted, improved, lowered, linked
+// and run by wazero. Each case is a unit of its own at the same guest address;
+// the kernel of the test says which of them is entered. Guest memory below the
+// case's is mapped, and a little above, so accesses outside of it do not fault.
+type wasmMachine struct {
+	name    string
+	options pass.Options
+	wazero  machine.WazeroOptions
+}
+
+// Name implements Meaning.
+func (w *wasmMachine) Name() string { return w.name }
+
+// unitsPerModule bounds the units of one megabinary, whose dispatch function
+// grows with them.
+const unitsPerModule = 64
+
+// Run implements Meaning.
+func (w *wasmMachine) Run(cases []Case) []Result {
+	var results []Result
+	for len(cases) > 0 {
+		n := min(unitsPerModule, len(cases))
+		results = append(results, w.runSome(cases[:n])...)
+		cases = cases[n:]
+	}
+	return results
+}
+
+func (w *wasmMachine) runSome(cases []Case) []Result {
+	results := make([]Result, len(cases))
+	inputs := []wasm.LinkInput{{Name: guestabi.ModuleGuest}}
+	var entries []artifact.UnitEntry
+	var of []int // case of each unit
+	for i, c := range cases {
+		unit, err := w.unit(c)
+		if err != nil {
+			results[i].Err = err
+			continue
+		}
+		name := guestabi.UnitModule(len(entries))
+		inputs = append(inputs, wasm.LinkInput{Name: name, Module: unit, Prefix: name + "."})
+		entries = append(entries, artifact.UnitEntry{
+			Low: CodeAt, High: CodeAt + uint64(len(c.Code)),
+			ExportEnter: name + "." + guestabi.ExportEnter, ExportAdmitted: name + "." + guestabi.ExportAdmitted,
+		})
+		of = append(of, i)
+	}
+	if len(entries) == 0 {
+		return results
+	}
+	if err := w.runUnits(inputs, entries, cases, of, results); err != nil {
+		for _, i := range of {
+			results[i].Err = err
+		}
+	}
+	return results
+}
+
+// unit lifts, improves and lowers a case.
+func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
+	f, err := lift.Bytes(c.Code, CodeAt)
+	if err != nil {
+		return nil, err
+	}
+	options := w.options
+	options.Verify = true
+	if err := pass.Run(&pass.Context{Flags: pass.AllFlags()}, f, &options); err != nil {
+		return nil, err
+	}
+	return lower.Unit(&lower.Input{Name: "case", Funcs: []*ir.Func{f}, Low: CodeAt, High: CodeAt + uint32(len(c.Code)), Workers: 1})
+}
+
+func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitEntry, cases []Case, of []int, results []Result) error {
+	inputs[0].Module = guestabi.Runtime(len(entries))
+	linked, err := wasm.Link(inputs)
+	if err != nil {
+		return fmt.Errorf("linking: %w", err)
+	}
+	section, err := json.Marshal(entries)
+	if err != nil {
+		return err
+	}
+	linked.Customs = append(linked.Customs, wasm.Custom{Name: artifact.SectionUnits, Bytes: section})
+	ctx := context.Background()
+	engine, err := machine.NewWazero(ctx, linked.Encode(), w.wazero)
+	if err != nil {
+		return err
+	}
+	defer engine.Close(ctx)
+	mem, err := machine.NewMemory(MemAt + 1<<16 - guestabi.AddrBias)
+	if err != nil {
+		return err
+	}
+	defer mem.Close()
+	k := &caseKernel{}
+	m, err := engine.NewMachine(mem, k)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	for unit, i := range of {
+		if err := m.Bind(unit, 0); err != nil {
+			return err
+		}
+		*k = caseKernel{unit: unit}
+		results[i] = runCase(m, mem, k, cases[i])
+	}
+	return nil
+}
+
+// runCase runs one case on a machine.
+func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Result {
+	var fx [512]byte
+	c.State.X87.MarshalFXSave(fx[:])
+	m.X87().UnmarshalFXSave(fx[:])
+	m.LoadContext(contextOf(c.State))
+	data := mem.Bytes()[MemAt-guestabi.AddrBias:][:MemSize]
+	copy(data, c.State.Mem[0].Data)
+	pc, err := m.Run(CodeAt)
+	if k.left != 0 {
+		pc = k.left
+	}
+	o := Outcome{State: Clone(c.State), PC: uint64(pc)}
+	var trap *machine.Trap
+	switch {
+	case errors.As(err, &trap) && trap.Kind == machine.TrapMemory:
+		o.Signal = syscall.SIGSEGV
+	case errors.As(err, &trap) && trap.Kind == machine.TrapDivide:
+		o.Signal = syscall.SIGFPE
+	case errors.As(err, &trap) && trap.Kind == machine.TrapAlignment:
+		return Result{o, interp.ErrUnaligned}
+	case err != nil:
+		return Result{o, err}
+	case k.fault != 0:
+		o.Signal = signalOf(k.fault)
+	}
+	var g guestabi.Context
+	m.SaveContext(&g)
+	setContext(o.State, &g)
+	m.X87().MarshalFXSave(fx[:])
+	o.State.X87.UnmarshalFXSave(fx[:])
+	copy(o.State.Mem[0].Data, data)
+	return Result{Outcome: o}
+}
+
+func contextOf(st *interp.State) *guestabi.Context {
+	c := &guestabi.Context{
+		RFLAGS: RFLAGS(st), FSBase: st.Regs[guestabi.FSBase].Lo, GSBase: st.Regs[guestabi.GSBase].Lo,
+		MXCSR: uint32(st.Regs[guestabi.MXCSR].Lo), Fuel: guestabi.FuelPerSlice,
+	}
+	for i := range c.GPR {
+		c.GPR[i] = st.Regs[i].Lo
+	}
+	for i := range c.XMM {
+		v := st.Regs[guestabi.XMM0+guestabi.Reg(i)]
+		binary.LittleEndian.PutUint64(c.XMM[i][:], v.Lo)
+		binary.LittleEndian.PutUint64(c.XMM[i][8:], v.Hi)
+	}
+	return c
+}
+
+func setContext(st *interp.State, c *guestabi.Context) {
+	for i := range c.GPR {
+		st.Regs[i].Lo = c.GPR[i]
+	}
+	for i := range c.XMM {
+		st.Regs[guestabi.XMM0+guestabi.Reg(i)] = interp.Val{Lo: binary.LittleEndian.Uint64(c.XMM[i][:]), Hi: binary.LittleEndian.Uint64(c.XMM[i][8:])}
+	}
+	SetRFLAGS(st, c.RFLAGS)
+	st.Regs[guestabi.FSBase].Lo, st.Regs[guestabi.GSBase].Lo = c.FSBase, c.GSBase
+	st.Regs[guestabi.MXCSR].Lo = uint64(c.MXCSR)
+}
+
+// caseKernel lets a case be entered once and notes where it leaves to.
+type caseKernel struct {
+	unit    int
+	entered bool
+	left    guestabi.PC
+	fault   guestabi.Fault
+}
+
+func (k *caseKernel) Syscall(uint64, [6]uint64, guestabi.PC) (uint64, guestabi.PC) {
+	return 0, machine.Unwind
+}
+
+func (k *caseKernel) Safepoint(next guestabi.PC) guestabi.PC { return next }
+
+func (k *caseKernel) Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
+	k.left = pc
+	if f != guestabi.FaultBadPC && f != guestabi.FaultMiss {
+		k.fault = f
+	}
+	return machine.Unwind
+}
+
+func (k *caseKernel) Resolve(pc guestabi.PC) int {
+	if pc == CodeAt && !k.entered {
+		k.entered = true
+		return k.unit
+	}
+	return -1
+}
