@@ -33,8 +33,6 @@ type Options struct {
 	// Dump is called with each function after each pass, from several
 	// goroutines, if it is not nil. "lift" names the state before the passes.
 	Dump func(function string, pc uint32, pass, text string)
-	// Only, if not nil, restricts recompilation to some functions: for dumps.
-	Only func(name string, pc uint32) bool
 	// Progress is called now and then with the number of functions done.
 	Progress func(done, total int)
 }
@@ -97,7 +95,7 @@ func newRecompilation(ctx context.Context, elf io.ReaderAt, p *programpb.Program
 		return nil, err
 	}
 	for _, fn := range p.GetFunctions() {
-		if len(fn.GetBlocks()) == 0 || opts.Only != nil && !opts.Only(fn.GetName(), uint32(fn.GetStart())) {
+		if len(fn.GetBlocks()) == 0 {
 			continue
 		}
 		r.selected = append(r.selected, fn)
@@ -181,10 +179,8 @@ func (r *recompilation) lift() error {
 
 func (r *recompilation) optimise() error {
 	c := &pass.Context{Flags: pass.AllFlags()}
-	if !r.opts.NoOpt && r.opts.Only == nil {
+	if !r.opts.NoOpt {
 		c.Flags = pass.Summarize(r.funcs)
-	} else if r.opts.Only != nil {
-		c.Flags = &pass.FlagSummary{}
 	}
 	n := len(r.funcs)
 	return r.each(n, func(i int) error {

@@ -2,7 +2,8 @@ package ir
 
 import (
 	"fmt"
-	"strings")
+	"strings"
+)
 
 // String returns the text of f, which Parse reads:
 //
@@ -40,7 +41,12 @@ func (b *Block) print(s *strings.Builder) {
 		fmt.Fprintf(s, " promoted %s dirty %s", regList(b.Promoted), regList(b.Dirty))
 	}
 	s.WriteString("\n")
+	pc := b.PC
 	for i := range b.Insts {
+		if b.Insts[i].PC != pc {
+			pc = b.Insts[i].PC
+			fmt.Fprintf(s, "  ; %#x\n", pc)
+		}
 		s.WriteString("  " + b.Insts[i].Text(Value(i)) + "\n")
 	}
 	s.WriteString("  " + b.Term.String() + "\n")
