@@ -389,9 +389,9 @@ func ContentOf(i Inode) (ContentReader, error) {
 	return nil, linux.EACCES
 }
 
-// ContentIdentity names one content of a regular file by device, inode and
-// version; false if the file can change without notice.
-func ContentIdentity(i Inode) (dev, ino, version uint64, ok bool) {
+// ContentIdentity names one content of a regular file, in all containers of this
+// process; false if the file can change without notice.
+func ContentIdentity(i Inode) (space, ino, version uint64, ok bool) {
 	v, isVersioned := i.(Versioned)
 	if !isVersioned {
 		return 0, 0, 0, false
@@ -400,7 +400,8 @@ func ContentIdentity(i Inode) (dev, ino, version uint64, ok bool) {
 	if err != nil {
 		return 0, 0, 0, false
 	}
-	return st.Dev, st.Ino, v.ContentVersion(), true
+	space, version = v.ContentVersion()
+	return space, st.Ino, version, true
 }
 
 // Describe returns the path as /proc/PID/fd shows it below root.

@@ -109,10 +109,10 @@ type Xattrs interface {
 
 // Versioned is an inode whose every change of content shows.
 type Versioned interface {
-	// ContentVersion differs after every write and truncation. Together with
-	// device and inode number, it names one content for the life of this
-	// process.
-	ContentVersion() uint64
+	// ContentVersion differs after every write and truncation. space tells
+	// apart what may have the same numbers: the three of space, inode number
+	// and version name one content, in all containers of this process.
+	ContentVersion() (space, version uint64)
 }
 
 // Lockable is an inode that knows its file locks.

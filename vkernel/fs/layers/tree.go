@@ -18,7 +18,11 @@ import (
 type Tree struct {
 	nodes []mem.BaseNode // nodes[ino-1]
 	files []*os.File
+	space uint64
 }
+
+// ContentSpace implements mem.Spaced.
+func (t *Tree) ContentSpace() uint64 { return t.space }
 
 // Node implements mem.Base.
 func (t *Tree) Node(ino uint64) *mem.BaseNode {
@@ -259,7 +263,7 @@ var _ io.ReaderAt = (*fileRange)(nil)
 // tree numbers the inodes depth first, in the order of names, so that the same
 // layers give the same numbers.
 func (b *builder) tree() *Tree {
-	t := &Tree{files: b.files}
+	t := &Tree{files: b.files, space: mem.NewSpace()}
 	b.root.ino = 1
 	t.nodes = append(t.nodes, mem.BaseNode{})
 	order := []*buildNode{b.root}

@@ -99,11 +99,15 @@ func (h *inode) Filesystem() vfs.Filesystem { return h.fs }
 // Locks implements vfs.Lockable.
 func (h *inode) Locks() *vfs.FileLocks { return &h.locks }
 
-// ContentVersion implements vfs.Versioned.
-func (h *inode) ContentVersion() uint64 {
+// ContentVersion implements vfs.Versioned. Content of the base is the same in
+// every file system over it.
+func (h *inode) ContentVersion() (space, version uint64) {
 	h.fs.mu.RLock()
 	defer h.fs.mu.RUnlock()
-	return h.n.version
+	if s, ok := h.fs.opts.Base.(Spaced); ok && h.n.version == 0 {
+		return s.ContentSpace(), 0
+	}
+	return h.fs.space, h.n.version
 }
 
 // Stat implements vfs.Inode.

@@ -8,6 +8,8 @@
 package mem
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"io"
 	"runtime"
 	"sync"
@@ -24,6 +26,19 @@ type Base interface {
 	// Node returns an inode, or nil. The result is shared and never changes.
 	Node(ino uint64) *BaseNode
 	MaxIno() uint64
+}
+
+// Spaced is a Base whose content may be known by its inode numbers: no other
+// tree in this process has the same space.
+type Spaced interface {
+	ContentSpace() uint64
+}
+
+// NewSpace returns a number for Spaced, drawn at random.
+func NewSpace() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // BaseNode is one inode of a Base.
@@ -55,7 +70,7 @@ type BaseEntry struct {
 type Options struct {
 	Type     string // name in /proc/mounts; "tmpfs" if empty
 	Magic    int64  // f_type of statfs; TMPFS_MAGIC if 0
-	Dev      uint64 // st_dev; must differ between file systems that are not clones
+	Dev      uint64 // st_dev
 	Mode     uint32 // of the root of an empty tree; 01777 if 0
 	MaxBytes int64  // content, names and inodes; 1 GiB if 0
 	Base     Base
@@ -69,6 +84,7 @@ const perInode = 512
 type FS struct {
 	opts     Options
 	versions *atomic.Uint64 // last version of content; shared with clones
+	space    uint64         // of vfs.Versioned; shared with clones
 
 	mu      sync.RWMutex
 	own     *layer   // what may be changed
@@ -109,7 +125,7 @@ func New(opts Options) *FS {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	fs := &FS{opts: opts, versions: new(atomic.Uint64), own: &layer{map[uint64]*node{}}, nextIno: 2,
+	fs := &FS{opts: opts, versions: new(atomic.Uint64), space: NewSpace(), own: &layer{map[uint64]*node{}}, nextIno: 2,
 		handles: map[uint64]weak.Pointer[inode]{}}
 	if opts.Base != nil {
 		fs.nextIno = opts.Base.MaxIno() + 1
@@ -135,7 +151,7 @@ func (fs *FS) Clone() *FS {
 		}
 		fs.own = &layer{map[uint64]*node{}}
 	}
-	c := &FS{opts: fs.opts, versions: fs.versions, own: &layer{map[uint64]*node{}}, frozen: fs.frozen[:len(fs.frozen):len(fs.frozen)],
+	c := &FS{opts: fs.opts, versions: fs.versions, space: fs.space, own: &layer{map[uint64]*node{}}, frozen: fs.frozen[:len(fs.frozen):len(fs.frozen)],
 		nextIno: fs.nextIno, used: fs.used, handles: map[uint64]weak.Pointer[inode]{}}
 	c.root = c.handle(1)
 	return c

@@ -109,6 +109,34 @@ func TestCopyOnWriteKeepsIdentity(t *testing.T) {
 	}
 }
 
+func TestContentIdentity(t *testing.T) {
+	type identity struct{ space, ino, version uint64 }
+	of := func(fs *FS, path string) identity {
+		l, err := root(t, fs).Walk(vfs.Path{}, path, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, i, v, ok := vfs.ContentIdentity(l.Inode)
+		if !ok {
+			t.Fatalf("%s has no identity", path)
+		}
+		return identity{s, i, v}
+	}
+	a, b := New(Options{Dev: 1, Base: newTestBase()}), New(Options{Dev: 1, Base: newTestBase()})
+	if of(a, "/file") == of(b, "/file") {
+		t.Error("files of two trees, on the same device number, have the same identity")
+	}
+	c := a.Clone()
+	if of(a, "/file") != of(c, "/file") {
+		t.Error("a clone's file has another identity before a change")
+	}
+	write(t, root(t, a), "/file", "A", 0)
+	write(t, root(t, c), "/file", "C", 0)
+	if of(a, "/file") == of(c, "/file") {
+		t.Error("files of two clones, changed differently, have the same identity")
+	}
+}
+
 func TestHardLinksOfBase(t *testing.T) {
 	c := root(t, New(Options{Base: newTestBase()}))
 	write(t, c, "/dir/a", "LINK", 0)
