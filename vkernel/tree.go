@@ -2,12 +2,15 @@ package vkernel
 
 import (
 	"fmt"
+	"path"
 
+	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/vkernel/fs/bind"
 	"megabinary.dev/vkernel/fs/dev"
 	"megabinary.dev/vkernel/fs/mem"
 	"megabinary.dev/vkernel/fs/proc"
 	"megabinary.dev/vkernel/fs/proc/taskview"
+	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/syscalls"
 	"megabinary.dev/vkernel/vfs"
 )
@@ -31,6 +34,9 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	root := mem.New(mem.Options{Type: "overlay", Dev: rootDev, Base: img.tree})
 	ns := vfs.NewMountNamespace(root, vfs.MountOptions{Source: "overlay"}, devices)
 	admin := &vfs.Caller{Creds: vfs.NewCreds(0, 0), Root: ns.Root(), Cwd: ns.Root()}
+	if err := hide(admin); err != nil {
+		return nil, err
+	}
 	devFS, err := dev.New(dev.Options{Dev: devDev, Terminal: c.stdio.terminal != nil})
 	if err != nil {
 		return nil, err
@@ -55,11 +61,25 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	return ns, nil
 }
 
+// hide removes what the rebuild has added, so that the guest sees its own image.
+func hide(c *vfs.Caller) error {
+	for _, file := range []string{artifact.PathMegabinary, artifact.PathExecMap} {
+		if err := c.Unlink(vfs.Path{}, file); err != nil {
+			return fmt.Errorf("hiding %s: %w", file, err)
+		}
+	}
+	dir := path.Dir(artifact.PathMegabinary)
+	if err := c.Rmdir(vfs.Path{}, dir); err != nil && linux.ErrnoOf(err) != linux.ENOTEMPTY {
+		return fmt.Errorf("hiding %s: %w", dir, err)
+	}
+	return nil
+}
+
 // mountAt mounts fs on a directory, which is made if it is not there.
-func mountAt(c *vfs.Caller, ns *vfs.MountNamespace, path string, fs vfs.Filesystem, o vfs.MountOptions) error {
-	at, err := makeDir(c, path)
+func mountAt(c *vfs.Caller, ns *vfs.MountNamespace, dir string, fs vfs.Filesystem, o vfs.MountOptions) error {
+	at, err := makeDir(c, dir)
 	if err != nil {
-		return fmt.Errorf("mounting %s: %w", path, err)
+		return fmt.Errorf("mounting %s: %w", dir, err)
 	}
 	_, err = ns.Mount(at, fs, o)
 	return err
