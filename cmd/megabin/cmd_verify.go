@@ -113,13 +113,19 @@ func (v *verification) checkMap(m *mega) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", artifact.PathExecMap, err)
 	}
-	if want := m.Annotations[artifact.AnnotationExecMapRoot]; root != m.ExecMap.Root || root != want {
+	said := func(annotation, otherwise string) string { // docker's formats have no annotations
+		if s, ok := m.Annotations[annotation]; ok {
+			return s
+		}
+		return otherwise
+	}
+	if want := said(artifact.AnnotationExecMapRoot, root); root != m.ExecMap.Root || root != want {
 		errs = append(errs, fmt.Errorf("%s: its root is %s, it says %s, the manifest %s", artifact.PathExecMap, root, m.ExecMap.Root, want))
 	}
-	if base := m.Annotations[artifact.AnnotationBaseDigest]; m.ExecMap.Image != base {
+	if base := said(artifact.AnnotationBaseDigest, m.ExecMap.Image); m.ExecMap.Image != base {
 		errs = append(errs, fmt.Errorf("%s: it is for image %s, the manifest says %s", artifact.PathExecMap, m.ExecMap.Image, base))
 	}
-	if abi := m.Annotations[artifact.AnnotationABI]; abi != strconv.Itoa(guestabi.Version) {
+	if abi := said(artifact.AnnotationABI, strconv.Itoa(guestabi.Version)); abi != strconv.Itoa(guestabi.Version) {
 		errs = append(errs, fmt.Errorf("guest ABI %s is not this program's, %d: build the image again", abi, guestabi.Version))
 	}
 	if !bytes.Equal(m.EmbeddedMap, m.ExecMapBytes) {

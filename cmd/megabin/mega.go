@@ -58,17 +58,24 @@ func openMega(s *store.Store, img image.Image) (*mega, error) {
 		return nil, fmt.Errorf("reading the manifest: %w", err)
 	}
 	m := &mega{Annotations: manifest.Annotations}
-	if m.Annotations[artifact.AnnotationMegabinary] == "" || len(img.Layers) == 0 {
+	if len(img.Layers) == 0 {
 		return nil, errNotRebuilt
 	}
-	if err := m.readLayer(s, img.Layers[len(img.Layers)-1]); err != nil {
-		return nil, fmt.Errorf("layer %d (%s): %w", len(img.Layers)-1, img.Layers[len(img.Layers)-1].Digest, err)
+	last := len(img.Layers) - 1
+	err = m.readLayer(s, img.Layers[last])
+	if err != nil && m.Annotations[artifact.AnnotationMegabinary] == "" {
+		return nil, errNotRebuilt // whatever its last layer is
 	}
-	if m.Digest != m.Annotations[artifact.AnnotationMegabinary] {
-		return m, fmt.Errorf("%s: its digest is %s, the manifest says %s", artifact.PathMegabinary, m.Digest, m.Annotations[artifact.AnnotationMegabinary])
+	if err != nil {
+		return nil, fmt.Errorf("layer %d (%s): %w", last, img.Layers[last].Digest, err)
 	}
-	if m.ExecMapDigest != m.Annotations[artifact.AnnotationExecMap] {
-		return m, fmt.Errorf("%s: its digest is %s, the manifest says %s", artifact.PathExecMap, m.ExecMapDigest, m.Annotations[artifact.AnnotationExecMap])
+	for _, check := range []struct{ path, got, annotation string }{
+		{artifact.PathMegabinary, m.Digest, artifact.AnnotationMegabinary},
+		{artifact.PathExecMap, m.ExecMapDigest, artifact.AnnotationExecMap},
+	} {
+		if want := m.Annotations[check.annotation]; want != "" && want != check.got { // docker's formats have no annotations
+			return m, fmt.Errorf("%s: its digest is %s, the manifest says %s", check.path, check.got, want)
+		}
 	}
 	if m.ExecMap, err = artifact.ParseExecMap(m.ExecMapBytes); err != nil {
 		return m, fmt.Errorf("%s: %w", artifact.PathExecMap, err)
@@ -82,11 +89,13 @@ func (m *mega) readLayer(s *store.Store, d stage.Descriptor) error {
 		return err
 	}
 	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
+	var plain io.Reader = f
+	if z, err := gzip.NewReader(f); err == nil {
+		plain = z
+	} else if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	in := tar.NewReader(z)
+	in := tar.NewReader(plain)
 	for {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
@@ -106,7 +115,7 @@ func (m *mega) readLayer(s *store.Store, d stage.Descriptor) error {
 		}
 	}
 	if m.Megabinary == nil || m.ExecMapBytes == nil {
-		return fmt.Errorf("it lacks %s or %s", artifact.PathMegabinary, artifact.PathExecMap)
+		return errNotRebuilt
 	}
 	return nil
 }
