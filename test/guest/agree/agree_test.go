@@ -1,7 +1,7 @@
-// Package guest runs each C program of this directory twice, on the real kernel
+// Package agree runs each C program of test/guest twice, on the real kernel
 // and under the vkernel, and compares output and exit status: a program states
 // what Linux does, and the real kernel proves it right. It has tests only.
-package guest
+package agree
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ type built struct {
 }
 
 var build = sync.OnceValues(func() (*built, error) {
-	megabin, err := filepath.Abs("../../bin/megabin")
+	megabin, err := filepath.Abs("../../../bin/megabin")
 	if err != nil {
 		return nil, err
 	}
@@ -45,13 +45,13 @@ var build = sync.OnceValues(func() (*built, error) {
 		return nil, err
 	}
 	b := &built{dir: dir, megabin: megabin, image: "oci:" + dir + "/mega:latest"}
-	sources, err := filepath.Glob("*.c")
+	sources, err := filepath.Glob("../*.c")
 	if err != nil {
 		return nil, err
 	}
 	files := map[string]string{}
 	for _, src := range sources {
-		name := strings.TrimSuffix(src, ".c")
+		name := strings.TrimSuffix(filepath.Base(src), ".c")
 		program := filepath.Join(dir, name)
 		out, err := exec.Command("musl-gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program, src).CombinedOutput()
 		if err != nil {
