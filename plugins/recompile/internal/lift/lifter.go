@@ -52,6 +52,7 @@ type Lifter struct {
 	known   []ir.BlockID // possible targets of an indirect jump at the end of the guest block
 
 	regs  [guestabi.NumRegs]ir.Value // what each register holds, or None
+	lows  [guestabi.NumGPR]part      // what the low part of a register holds
 	flags producer
 	ea    address    // of the instruction's memory operand
 	wraps []ir.Value // low 32 bits of each i64 value for which they were asked, or None
@@ -71,12 +72,19 @@ type address struct {
 	block ir.BlockID // where base is a value; NoBlock: not computed yet
 }
 
+// part is what was last written to the low 8 or 16 bits of a register.
+type part struct {
+	v ir.Value // an i32, zero-extended
+	w int      // 0: nothing is known but the whole
+}
+
 // startBlock makes b the block that is appended to and forgets what was known.
 func (l *Lifter) startBlock(b *ir.Block) {
 	l.b.Block = b
 	for i := range l.regs {
 		l.regs[i] = ir.None
 	}
+	l.lows = [guestabi.NumGPR]part{}
 	l.flags = producer{}
 	l.ea.block = ir.NoBlock
 	l.wraps = l.wraps[:0]
@@ -124,6 +132,9 @@ func (l *Lifter) getReg(r ir.Reg) ir.Value {
 func (l *Lifter) setReg(r ir.Reg, v ir.Value) {
 	l.b.Set(r, v)
 	l.regs[r] = v
+	if r < guestabi.NumGPR {
+		l.lows[r] = part{}
+	}
 }
 
 // unsupported returns the error for a form of the instruction that the lifter

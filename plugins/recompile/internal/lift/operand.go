@@ -117,6 +117,9 @@ func (l *Lifter) rawGPR(r x86asm.Reg) ir.Value {
 	if !ok {
 		panic(fmt.Sprintf("BUG: %s at %#x: %s is no general register", l.in.Op, l.in.PC, r))
 	}
+	if low := l.lows[reg]; !high && w <= low.w {
+		return low.v
+	}
 	v := l.getReg(reg)
 	if w == 64 {
 		return v
@@ -151,15 +154,14 @@ func (l *Lifter) setGPR(r x86asm.Reg, v ir.Value) {
 		l.setReg(reg, v)
 	case w == 32:
 		l.setReg(reg, l.extendU(v))
+	case high:
+		old := l.opImm(ir.I32And, l.getReg(reg), ^int64(0xff00))
+		l.setReg(reg, l.b.Op(ir.I64Or, old, l.opImm(ir.I32Shl, l.wide(v, 8), 8)))
 	default:
-		v = l.wide(v, w)
-		mask := int64(1)<<w - 1
-		if high {
-			v = l.opImm(ir.I32Shl, v, 8)
-			mask <<= 8
-		}
-		old := l.opImm(ir.I32And, l.getReg(reg), ^mask)
-		l.setReg(reg, l.b.Op(ir.I64Or, old, v))
+		v = l.zx(v, w)
+		old := l.opImm(ir.I32And, l.getReg(reg), ^(int64(1)<<w - 1))
+		l.setReg(reg, l.b.Op(ir.I64Or, old, l.extendU(v)))
+		l.lows[reg] = part{v: v, w: w}
 	}
 }
 
