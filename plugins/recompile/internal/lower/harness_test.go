@@ -20,6 +20,7 @@ import (
 // harness runs a unit under wazero with a kernel that only records.
 type harness struct {
 	t           testing.TB
+	ctx         context.Context
 	runtime     wazero.Runtime
 	module      api.Module
 	run         api.Function
@@ -48,7 +49,7 @@ func newHarness(t testing.TB, unit *wasm.Module, interpreter bool) *harness {
 		config = wazero.NewRuntimeConfigInterpreter()
 	}
 	ctx := context.Background()
-	h := &harness{t: t, runtime: wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(guestabi.MaxPages).WithCoreFeatures(
+	h := &harness{t: t, ctx: ctx, runtime: wazero.NewRuntimeWithConfig(ctx, config.WithMemoryLimitPages(guestabi.MaxPages).WithCoreFeatures(
 		api.CoreFeaturesV2|experimental.CoreFeaturesThreads|experimental.CoreFeaturesTailCall|experimental.CoreFeaturesExtendedConst))}
 	t.Cleanup(func() { h.runtime.Close(ctx) })
 	host := h.runtime.NewHostModuleBuilder(guestabi.ModuleKernel)

@@ -85,6 +85,14 @@ func (x *fn) branch(p int, t *ir.Term) {
 
 // condition pushes the branch condition v, or its negation.
 func (x *fn) condition(v ir.Value, negated bool) {
+	if negated && x.state.inline[v] {
+		if inverse, ok := ir.Inverse(x.b.Insts[v].Op); ok {
+			in := x.b.Insts[v]
+			in.Op = inverse
+			x.inst(&in, v)
+			return
+		}
+	}
 	x.value(v)
 	if negated {
 		x.body.Op(wasm.OpI32Eqz)

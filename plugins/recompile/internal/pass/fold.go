@@ -243,14 +243,6 @@ func (s *simplifier) narrowCompare(in *ir.Inst, y int64) ir.Value {
 	return s.op(op, x.Args[0], s.i32(int32(y)))
 }
 
-// inverse maps integer comparisons to their negations.
-var inverse = map[ir.Op]ir.Op{
-	ir.I32Eq: ir.I32Ne, ir.I32Ne: ir.I32Eq, ir.I32LtS: ir.I32GeS, ir.I32GeS: ir.I32LtS, ir.I32LtU: ir.I32GeU, ir.I32GeU: ir.I32LtU,
-	ir.I32GtS: ir.I32LeS, ir.I32LeS: ir.I32GtS, ir.I32GtU: ir.I32LeU, ir.I32LeU: ir.I32GtU,
-	ir.I64Eq: ir.I64Ne, ir.I64Ne: ir.I64Eq, ir.I64LtS: ir.I64GeS, ir.I64GeS: ir.I64LtS, ir.I64LtU: ir.I64GeU, ir.I64GeU: ir.I64LtU,
-	ir.I64GtS: ir.I64LeS, ir.I64LeS: ir.I64GtS, ir.I64GtU: ir.I64LeU, ir.I64LeU: ir.I64GtU,
-}
-
 func foldEqz(s *simplifier, in *ir.Inst) ir.Value {
 	x := in.Args[0]
 	if c, ok := s.constOf(x); ok {
@@ -263,7 +255,7 @@ func foldEqz(s *simplifier, in *ir.Inst) ir.Value {
 	case def.Op == ir.I32Eqz && s.bits(def.Args[0], bitsDepth) <= 1:
 		return def.Args[0]
 	}
-	if inv, ok := inverse[def.Op]; ok {
+	if inv, ok := ir.Inverse(def.Op); ok {
 		return s.op(inv, def.Args[0], def.Args[1])
 	}
 	return ir.None
