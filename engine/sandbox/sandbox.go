@@ -11,12 +11,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	goruntime "runtime"
 	"strings"
 	"sync"
 	"time"
 
 	extism "github.com/extism/go-sdk"
 	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/experimental"
 	experimentalsys "github.com/tetratelabs/wazero/experimental/sys"
 	"github.com/tetratelabs/wazero/experimental/sysfs"
 	"google.golang.org/protobuf/proto"
@@ -120,7 +122,8 @@ func (p *Plugin) compile(ctx context.Context) (*extism.CompiledPlugin, error) {
 		AllowedHosts: p.config.Hosts,
 	}
 	// The compiled module outlives this call, so it must not depend on ctx.
-	compiled, err := extism.NewCompiledPlugin(context.WithoutCancel(ctx), manifest,
+	compileCtx := experimental.WithCompilationWorkers(context.WithoutCancel(ctx), goruntime.GOMAXPROCS(0))
+	compiled, err := extism.NewCompiledPlugin(compileCtx, manifest,
 		extism.PluginConfig{EnableWasi: true, RuntimeConfig: runtime}, []extism.HostFunction{eventFunction()})
 	if err != nil {
 		return nil, fmt.Errorf("compiling the module of plugin %s: %w", p.config.Name, err)

@@ -5,6 +5,8 @@ package serve
 import (
 	"context"
 	"os"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -62,12 +64,20 @@ func (p *Plugin) Main() {
 	})
 }
 
+// tempPrefix begins the name of the temporary directory that the engine makes
+// for each process.
+const tempPrefix = "megabin-"
+
 // exitWithParent ends the process when the engine was killed and could not say
-// stop: an orphan would hold files of the store.
+// stop: an orphan would hold files of the store. It removes the directory that
+// the engine can no longer remove.
 func exitWithParent() {
 	parent := os.Getppid()
 	for range time.Tick(500 * time.Millisecond) {
 		if os.Getppid() != parent {
+			if dir := os.TempDir(); strings.HasPrefix(filepath.Base(dir), tempPrefix) {
+				os.RemoveAll(dir)
+			}
 			os.Exit(1)
 		}
 	}
