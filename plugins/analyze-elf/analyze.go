@@ -14,10 +14,12 @@ import (
 	pb "megabinary.dev/sdk/artifact/programpb"
 )
 
-// Options are the configuration of the stage. The zero value works.
+// Options are what a caller knows beyond the file. The zero value works.
 type Options struct {
+	// SHA256 is the file's digest in hexadecimal, if it is known.
+	SHA256 string
 	// Hints are link-time addresses of code that an earlier analysis missed.
-	Hints []uint64 `json:"hints,omitempty"`
+	Hints []uint64
 }
 
 // Limits on the work for a file, so that it stays linear in the file's size:
@@ -53,11 +55,13 @@ func Analyze(ctx context.Context, r io.ReaderAt, size int64, opts Options) (prog
 	}
 	program = a.program(names)
 	program.Size = uint64(size)
-	hash := sha256.New()
-	if _, err := io.Copy(hash, io.NewSectionReader(r, 0, size)); err != nil {
-		return nil, fmt.Errorf("hashing ELF file: %w", err)
+	if program.Sha256 = opts.SHA256; program.Sha256 == "" {
+		hash := sha256.New()
+		if _, err := io.Copy(hash, io.NewSectionReader(r, 0, size)); err != nil {
+			return nil, fmt.Errorf("hashing ELF file: %w", err)
+		}
+		program.Sha256 = hex.EncodeToString(hash.Sum(nil))
 	}
-	program.Sha256 = hex.EncodeToString(hash.Sum(nil))
 	return program, nil
 }
 
@@ -79,7 +83,6 @@ func newAnalysis(ctx context.Context, f *elf64.File) (*analysis, error) {
 		code: c, ctx: ctx, file: f,
 		functions: map[uint32]function{},
 		origins:   map[uint32]pb.Origin{},
-		from:      map[uint32]uint32{},
 		tables:    map[uint32]*table{},
 		reasons:   map[uint32]string{},
 		refused:   map[uint64]string{},

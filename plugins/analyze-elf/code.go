@@ -44,15 +44,13 @@ func (k kind) falls() bool {
 func (k kind) direct() bool { b := k.base(); return b == kindJump || b == kindCond || b == kindCall }
 
 // mark is what is known of one byte of code.
-type mark uint8
+type mark = byte
 
 const (
-	markLeader  mark = 1 << iota // a block starts here
-	markEntry                    // may be reached other than by an edge
-	markStart                    // a function starts here
-	markEnd                      // a function is known to end before this byte
-	markCovered                  // inside of a decoded instruction
-	markInside                   // inside of a function whose end is known, but not its start
+	markLeader mark = 1 << iota // a block starts here
+	markEntry                   // may be reached other than by an edge
+	markStart                   // a function starts here
+	markEnd                     // a function is known to end before this byte
 )
 
 // region is one executable segment. Its bytes have the indices from first on.
@@ -68,9 +66,18 @@ type region struct {
 type code struct {
 	regions []region
 	text    []span // the parts that sections (or segments) call code, by index
+	main    int    // the largest of them
 	length  []uint8
 	kinds   []kind
 	marks   []mark
+	covered []byte // 1: inside of a decoded instruction
+	inside  []byte // 1: inside of a function whose end is known, but not its start
+	// link is, while code is discovered, 1 + the index of a jump to here; then
+	// 1 + the number of the block that starts here. 0: none.
+	link []uint32
+
+	forms *formTable
+	ones  [4096]byte
 }
 
 // span is a half-open range of indices.
@@ -90,6 +97,10 @@ func newCode(f *elf64.File) *code {
 	c.length = make([]uint8, next)
 	c.kinds = make([]kind, next)
 	c.marks = make([]mark, next)
+	c.covered = make([]byte, next)
+	c.inside = make([]byte, next)
+	c.link = make([]uint32, next)
+	c.forms, c.ones = newFormTable(), full()
 	c.findText(f)
 	return c
 }
@@ -126,6 +137,11 @@ func (c *code) findText(f *elf64.File) {
 		}
 	}
 	c.text = merged
+	for n, s := range c.text {
+		if s.end-s.start > c.text[c.main].end-c.text[c.main].start {
+			c.main = n
+		}
+	}
 }
 
 // index returns the index of the byte at addr, if that is executable.
@@ -162,6 +178,9 @@ func (c *code) bytes(i uint32) []byte {
 
 // inText reports whether index i lies in what the file calls code.
 func (c *code) inText(i uint32) bool {
+	if main := c.text[c.main]; i >= main.start && i < main.end {
+		return true
+	}
 	n := sort.Search(len(c.text), func(n int) bool { return c.text[n].end > i })
 	return n < len(c.text) && i >= c.text[n].start
 }

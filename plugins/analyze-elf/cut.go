@@ -20,6 +20,7 @@ type block struct {
 	last         uint32 // index of the last instruction
 	instructions uint32
 	function     int32 // index into cutter.starts
+	target, next int32 // blocks that a direct jump and falling through lead to; -1: none
 }
 
 // cutter cuts what an analysis found into functions and blocks.
@@ -27,26 +28,28 @@ type cutter struct {
 	*analysis
 	blocks  []block  // by start
 	starts  []uint32 // of functions
-	number  map[uint32]int32
-	reached []bool // by block: by an edge of its own function
-	entry   []bool // by block: in another way
+	reached []bool   // by block: by an edge of its own function
+	entry   []bool   // by block: in another way
 }
 
 // cut makes the blocks and assigns them to functions.
 func (a *analysis) cut() *cutter {
-	c := &cutter{analysis: a, number: map[uint32]int32{}}
-	for i := range a.marks {
-		if a.marks[i]&markLeader != 0 && a.known(uint32(i)) {
-			c.number[uint32(i)] = int32(len(c.blocks))
-			c.blocks = append(c.blocks, a.block(uint32(i)))
+	c := &cutter{analysis: a}
+	clear(a.link)
+	end := uint32(len(a.marks))
+	for i := nextWith(a.marks, 0, end, markLeader); i < end; i = nextWith(a.marks, i+1, end, markLeader) {
+		if a.known(i) {
+			c.blocks = append(c.blocks, a.block(i))
+			a.link[i] = uint32(len(c.blocks))
 		}
 	}
+	c.connect()
 	c.assign()
 	if c.promote() {
 		c.assign()
 	}
 	c.split()
-	c.connect()
+	c.findEntries()
 	return c
 }
 
@@ -92,28 +95,70 @@ func (c *cutter) originOf(i uint32) pb.Origin {
 	return pb.Origin_ORIGIN_JUMP
 }
 
-// successors calls yield for each block to which flow goes from block n without
-// a call: direct edges, fall through and return sites, table targets.
-func (c *cutter) successors(n int, yield func(to int32)) {
-	b := &c.blocks[n]
-	k := c.kinds[b.last]
-	if k.direct() && k.base() != kindCall {
-		if t, ok := c.index(c.target(b.last)); ok {
-			if to, ok := c.number[t]; ok {
-				yield(to)
-			}
+// connect finds the blocks to which each block leads without a call.
+func (c *cutter) connect() {
+	for n := range c.blocks {
+		b := &c.blocks[n]
+		b.target, b.next = -1, -1
+		k := c.kinds[b.last]
+		if k.direct() && k.base() != kindCall {
+			b.target = c.numberAt(c.target(b.last))
+		}
+		if k.falls() {
+			b.next = int32(c.link[b.end]) - 1
 		}
 	}
-	if k.falls() {
-		if to, ok := c.number[b.end]; ok {
-			yield(to)
+}
+
+// numberAt returns the block that starts at addr, or -1.
+func (c *cutter) numberAt(addr uint64) int32 {
+	if i, ok := c.index(addr); ok {
+		return int32(c.link[i]) - 1
+	}
+	return -1
+}
+
+// edges marks each block that is reached, without a call, from its own function
+// and each that is reached from another.
+func (c *cutter) edges() (own, foreign []bool) {
+	own, foreign = make([]bool, len(c.blocks)), make([]bool, len(c.blocks))
+	for n := range c.blocks {
+		b := &c.blocks[n]
+		if b.next >= 0 {
+			if c.blocks[b.next].function == b.function {
+				own[b.next] = true
+			} else {
+				foreign[b.next] = true
+			}
+		}
+		if b.target >= 0 {
+			if c.blocks[b.target].function == b.function {
+				own[b.target] = true
+			} else {
+				foreign[b.target] = true
+			}
+		}
+		if c.kinds[b.last].base() == kindJumpInd {
+			c.tableEdges(b, own, foreign)
 		}
 	}
-	if t := c.tables[b.last]; t != nil && k.base() == kindJumpInd {
-		for _, target := range t.targets {
-			if to, ok := c.number[target]; ok {
-				yield(to)
-			}
+	return own, foreign
+}
+
+// tableEdges marks the blocks that the jump table of b leads to.
+func (c *cutter) tableEdges(b *block, own, foreign []bool) {
+	t := c.tables[b.last]
+	if t == nil {
+		return
+	}
+	for _, i := range t.targets {
+		to := int32(c.link[i]) - 1
+		switch {
+		case to < 0:
+		case c.blocks[to].function == b.function:
+			own[to] = true
+		default:
+			foreign[to] = true
 		}
 	}
 }
@@ -122,22 +167,12 @@ func (c *cutter) successors(n int, yield func(to int32)) {
 // reached only by jumps from other functions (tail calls) or by address. It
 // reports whether there were any.
 func (c *cutter) promote() bool {
-	own := make([]bool, len(c.blocks))
-	foreign := make([]bool, len(c.blocks))
-	for n := range c.blocks {
-		c.successors(n, func(to int32) {
-			if c.blocks[to].function == c.blocks[n].function {
-				own[to] = true
-			} else {
-				foreign[to] = true
-			}
-		})
-	}
+	own, foreign := c.edges()
 	changed := false
 	for n := range c.blocks {
 		b := &c.blocks[n]
 		m := c.marks[b.start]
-		if m&(markInside|markStart) == 0 && !own[n] && (foreign[n] || m&markEntry != 0) {
+		if m&markStart == 0 && c.inside[b.start] == 0 && !own[n] && (foreign[n] || m&markEntry != 0) {
 			c.functions[b.start] = function{origin: c.originOf(b.start)}
 			c.marks[b.start] |= markStart
 			changed = true
@@ -168,34 +203,22 @@ func (c *cutter) split() {
 	c.starts = starts
 }
 
-// connect finds which blocks are reached by edges of their own function, and
-// which in another way.
-func (c *cutter) connect() {
-	c.reached = make([]bool, len(c.blocks))
-	c.entry = make([]bool, len(c.blocks))
+// findEntries finds the blocks that are reached other than by an edge of their
+// own function.
+func (c *cutter) findEntries() {
+	reached, entry := c.edges()
 	for n := range c.blocks {
 		b := &c.blocks[n]
-		c.successors(n, func(to int32) {
-			if c.blocks[to].function == b.function {
-				c.reached[to] = true
-			} else {
-				c.entry[to] = true
-			}
-		})
 		if c.kinds[b.last].base() == kindCall {
-			if t, ok := c.index(c.target(b.last)); ok {
-				if to, ok := c.number[t]; ok {
-					c.entry[to] = true
-				}
+			if to := c.numberAt(c.target(b.last)); to >= 0 {
+				entry[to] = true
 			}
 		}
-	}
-	for n := range c.blocks {
-		b := &c.blocks[n]
-		if c.marks[b.start]&markEntry != 0 || !c.reached[n] || c.starts[b.function] == b.start {
-			c.entry[n] = true
+		if c.marks[b.start]&markEntry != 0 || !reached[n] || c.starts[b.function] == b.start {
+			entry[n] = true
 		}
 	}
+	c.entry = entry
 }
 
 // coverage counts bytes of text: all, inside of blocks, and padding.
@@ -207,9 +230,9 @@ func (c *cutter) coverage() *pb.Coverage {
 	for _, s := range c.text {
 		cov.TextBytes += uint64(s.end - s.start)
 		for i := s.start; i < s.end; {
-			if c.marks[i]&markCovered != 0 {
-				cov.FunctionBytes++
-				i++
+			if n := nextZero(c.covered, i, s.end) - i; n > 0 {
+				cov.FunctionBytes += uint64(n)
+				i += n
 				continue
 			}
 			n := c.padding(i, s.end)

@@ -37,7 +37,6 @@ type analysis struct {
 	steps     int // instructions decoded, for ctx
 
 	origins  map[uint32]pb.Origin // of blocks that no direct edge reaches
-	from     map[uint32]uint32    // a jump to each block that nothing falls into
 	indirect []uint32             // indirect jumps
 	tables   map[uint32]*table    // by indirect jump
 	reasons  map[uint32]string    // why an indirect jump has no table
@@ -48,6 +47,7 @@ type analysis struct {
 	pointers map[uint64]bool      // code addresses found in data
 	unwind   [][2]uint64          // addresses of unwind tables
 	slots    map[uint64]uint32    // GOT slots of mmap and mprotect -> number
+	sites    []uint32             // system calls, and calls if there are such slots
 
 	resolved int         // how many of indirect resolveTables has looked at
 	open     []openTable // not read yet
@@ -84,6 +84,13 @@ func (a *analysis) queue(i uint32) {
 	}
 }
 
+// cameFrom records a jump at index i to index t.
+func (a *analysis) cameFrom(t, i uint32) {
+	if a.link[t] == 0 {
+		a.link[t] = i + 1
+	}
+}
+
 // jumpTo queues the target of the direct transfer at index i.
 func (a *analysis) jumpTo(i uint32, target uint64, call bool) {
 	t, ok := a.index(target)
@@ -92,18 +99,24 @@ func (a *analysis) jumpTo(i uint32, target uint64, call bool) {
 		return
 	}
 	if call {
+		a.callSite(i)
 		// Inside of a function of known extent, a call target is an entry:
 		// assembly code calls its own parts.
 		a.enter(t, pb.Origin_ORIGIN_CALL)
-		if a.marks[t]&markInside == 0 {
+		if a.inside[t] == 0 {
 			a.start(t, pb.Origin_ORIGIN_CALL)
 		}
 		return
 	}
-	if _, ok := a.from[t]; !ok {
-		a.from[t] = i
-	}
+	a.cameFrom(t, i)
 	a.queue(t)
+}
+
+// callSite notes a call if it may be one of mmap or mprotect.
+func (a *analysis) callSite(i uint32) {
+	if len(a.slots) > 0 {
+		a.sites = append(a.sites, i)
+	}
 }
 
 // drain decodes everything that is reachable from the queue.
@@ -121,67 +134,79 @@ func (a *analysis) drain() error {
 // run decodes from index i until control does not fall through, or to what is
 // known already.
 func (a *analysis) run(i uint32) error {
-	for {
+	end, err := a.follow(a.region(i), i)
+	fill(a.covered[i:end], &a.ones)
+	return err
+}
+
+// follow does the work of run and returns the index after what it decoded. Most
+// turns of its loop make one call.
+func (a *analysis) follow(r *region, i uint32) (uint32, error) {
+	end := r.first + uint32(len(r.bytes))
+	absolute := !a.file.PositionIndependent
+	for i < end {
 		if a.kinds[i] != kindNone {
 			a.marks[i] |= markLeader // two streams meet here
-			return nil
+			return i, nil
+		}
+		length, k, ok := a.forms.quick(r.bytes[i-r.first:], absolute)
+		if ok && k == kindPlain {
+			a.length[i], a.kinds[i] = length, k
+			i += uint32(length)
+			continue
 		}
 		if a.steps++; a.steps&0xfff == 0 {
 			if err := a.ctx.Err(); err != nil {
-				return err
+				return i, err
 			}
 		}
-		k, err := a.step(i)
-		if err != nil || k == kindRefused {
-			return err
+		if ok {
+			a.length[i], a.kinds[i] = length, k
+			a.noteQuick(i, k)
+		} else if k, ok = a.step(i); !ok {
+			return i, nil
 		}
-		next := i + uint32(a.length[i])
-		if !k.falls() || int(next) >= len(a.kinds) {
-			return nil
+		i += uint32(a.length[i])
+		if !k.falls() || k.endsBlock() && !a.returnsTo(i, k) {
+			return i, nil
 		}
 		if k.endsBlock() {
-			if !a.returnsTo(next, k) {
-				return nil
-			}
-			a.marks[next] |= markLeader
+			a.marks[i] |= markLeader
 		}
-		if len(a.bytes(next)) == 0 {
-			return nil
-		}
-		i = next
+	}
+	return i, nil
+}
+
+// noteQuick records what an instruction that quick knows says.
+func (a *analysis) noteQuick(i uint32, k kind) {
+	switch k.base() {
+	case kindJump, kindCond, kindCall:
+		a.jumpTo(i, a.target(i), k.base() == kindCall)
+	case kindJumpInd:
+		a.indirect = append(a.indirect, i)
+	case kindSyscall:
+		a.sites = append(a.sites, i)
+	case kindCallInd:
+		a.callSite(i)
 	}
 }
 
-// step decodes the instruction at index i and records what it says.
-func (a *analysis) step(i uint32) (kind, error) {
-	length, k, ok := quick(a.bytes(i), !a.file.PositionIndependent)
-	if ok {
-		a.length[i], a.kinds[i] = length, k
-		switch k.base() {
-		case kindJump, kindCond, kindCall:
-			a.jumpTo(i, a.target(i), k.base() == kindCall)
-		case kindJumpInd:
-			a.indirect = append(a.indirect, i)
-		}
-	} else {
-		in, err := a.decode(i)
-		if err != nil {
-			var d *x86.DecodeError
-			if !errors.As(err, &d) {
-				return kindRefused, err
-			}
-			a.kinds[i] = kindRefused
+// step decodes the instruction at index i and records what it says. It returns
+// false if the decoder refuses it.
+func (a *analysis) step(i uint32) (kind, bool) {
+	in, err := a.decode(i)
+	if err != nil {
+		a.kinds[i] = kindRefused
+		var d *x86.DecodeError
+		if errors.As(err, &d) {
 			a.refused[d.PC] = d.Reason
-			return kindRefused, nil
 		}
-		length, k = uint8(in.Len), kindOf(&in)
-		a.length[i], a.kinds[i] = length, k
-		a.note(i, &in, k)
+		return kindRefused, false
 	}
-	for n := range uint32(length) {
-		a.marks[i+n] |= markCovered
-	}
-	return k, nil
+	k := kindOf(&in)
+	a.length[i], a.kinds[i] = uint8(in.Len), k
+	a.note(i, &in, k)
+	return k, true
 }
 
 // returnsTo reports whether code is to be expected at the index after an
@@ -203,16 +228,8 @@ func (a *analysis) returnsTo(next uint32, k kind) bool {
 
 // note records what the instruction at index i says about other code.
 func (a *analysis) note(i uint32, in *x86.Inst, k kind) {
-	switch k.base() {
-	case kindJump, kindCond, kindCall:
-		target, _ := in.DirectTarget()
-		a.jumpTo(i, target, k.base() == kindCall)
-		return
-	case kindJumpInd:
-		a.indirect = append(a.indirect, i)
-		return
-	case kindPlain:
-	default:
+	if k != kindPlain {
+		a.noteQuick(i, k)
 		return
 	}
 	if in.Op == x86asm.LEA {

@@ -19,7 +19,7 @@ func (a *analysis) plausible(i uint32, gap bool) bool {
 		if a.known(i) {
 			return true
 		}
-		if a.marks[i]&markCovered != 0 && gap {
+		if a.covered[i] != 0 && gap {
 			return false // runs into the middle of an instruction
 		}
 		b := a.bytes(i)
@@ -52,7 +52,7 @@ func (a *analysis) plausibleTarget(in *x86.Inst) bool {
 	if !ok {
 		return false
 	}
-	if a.known(t) || a.marks[t]&markCovered == 0 {
+	if a.known(t) || a.covered[t] == 0 {
 		return a.kinds[t] != kindRefused
 	}
 	return t > 0 && a.bytes(t - 1)[0] == 0xf0 // past a LOCK prefix
@@ -78,9 +78,8 @@ func (a *analysis) fillGaps() (bool, error) {
 	found := false
 	for _, s := range a.text {
 		for i := s.start; i < s.end; {
-			if a.marks[i]&markCovered != 0 {
-				i++
-				continue
+			if i = nextZero(a.covered, i, s.end); i == s.end {
+				break
 			}
 			if n := a.padding(i, s.end); n > 0 {
 				i += n
@@ -91,14 +90,14 @@ func (a *analysis) fillGaps() (bool, error) {
 				continue
 			}
 			found = true
-			if a.marks[i]&markInside == 0 {
+			if a.inside[i] == 0 {
 				a.start(i, pb.Origin_ORIGIN_GAP)
 			}
 			a.enter(i, pb.Origin_ORIGIN_GAP)
 			if err := a.drain(); err != nil {
 				return false, err
 			}
-			if a.marks[i]&markCovered == 0 {
+			if a.covered[i] == 0 {
 				i++
 			}
 		}
@@ -120,7 +119,7 @@ func (a *analysis) skipData(i, end uint32) uint32 {
 // INT3 and zero bytes, up to the next instruction.
 func (a *analysis) padding(i, end uint32) uint32 {
 	from := i
-	for i < end && a.marks[i]&markCovered == 0 {
+	for i < end && a.covered[i] == 0 {
 		b := a.bytes(i)
 		switch {
 		case b[0] == 0xcc:
@@ -128,11 +127,11 @@ func (a *analysis) padding(i, end uint32) uint32 {
 			continue
 		case b[0] == 0:
 			zeros := uint32(0)
-			for i+zeros < end && b[zeros] == 0 && a.marks[i+zeros]&markCovered == 0 {
+			for i+zeros < end && b[zeros] == 0 && a.covered[i+zeros] == 0 {
 				zeros++
 			}
 			// One zero byte before known code may be the last of a longer NOP.
-			if zeros >= 2 || i+zeros == end || a.marks[i+zeros]&markCovered != 0 || a.addr(i+zeros)%16 == 0 {
+			if zeros >= 2 || i+zeros == end || a.covered[i+zeros] != 0 || a.addr(i+zeros)%16 == 0 {
 				i += zeros
 				continue
 			}

@@ -168,10 +168,34 @@ func twoByte(op, reg byte) (form, uint8) {
 	return formSlow, 0
 }
 
+// formTable holds the forms of all opcodes, the second map after the first, by
+// opcode and middle field of the ModR/M byte.
+type formTable struct {
+	forms   [512 * 8]form
+	kinds   [512 * 8]kind
+	allowed [512 * 8]uint8 // prefixes
+}
+
+func newFormTable() *formTable {
+	t := &formTable{}
+	for i := range t.forms {
+		op, reg, long := byte(i>>3), byte(i&7), i >= 256*8
+		if long {
+			t.forms[i], t.allowed[i] = twoByte(op, reg)
+		} else {
+			t.forms[i], t.allowed[i] = oneByte(op, reg), intForm
+		}
+		if t.kinds[i] = quickKind(long, op, reg); t.kinds[i] != kindPlain {
+			t.allowed[i] &= bareForm
+		}
+	}
+	return t
+}
+
 // quick returns the length and kind of the instruction at the start of b, if it
 // is a common one that names no address. If absolute, immediates and
 // displacements of 4 bytes may be addresses.
-func quick(b []byte, absolute bool) (length uint8, k kind, ok bool) {
+func (t *formTable) quick(b []byte, absolute bool) (length uint8, k kind, ok bool) {
 	if len(b) < 15 {
 		return 0, 0, false
 	}
@@ -190,34 +214,40 @@ func quick(b []byte, absolute bool) (length uint8, k kind, ok bool) {
 		rex = b[n]
 		n++
 	}
-	var f form
-	op := b[n]
-	long := op == 0x0f
-	if long {
-		op = b[n+1]
-		n += 2
-		var allowed uint8
-		if f, allowed = twoByte(op, b[n]>>3&7); f == formSlow || allowed&prefix == 0 {
-			return 0, 0, false
-		}
-	} else {
+	at := int(b[n]) << 3
+	if b[n] == 0x0f {
 		n++
-		if f = oneByte(op, b[n]>>3&7); f == formSlow || prefix&scalars != 0 {
-			return 0, 0, false
-		}
+		at = 256*8 + int(b[n])<<3
 	}
-	if f&formAddress != 0 && absolute {
-		return 0, 0, false
-	}
-	k = quickKind(long, op, b[n]>>3&7)
-	if k != kindPlain && prefix != bareForm {
+	lea := at == 0x8d<<3
+	n++
+	at |= int(b[n] >> 3 & 7)
+	f := t.forms[at]
+	if f == formSlow || t.allowed[at]&prefix == 0 || absolute && f&formAddress != 0 {
 		return 0, 0, false
 	}
 	if f&formModRM != 0 {
-		if size := quickModRM(b[n:], !long && op == 0x8d, absolute); size > 0 {
-			n += size
-		} else {
-			return 0, 0, false
+		mod, rm := b[n]>>6, b[n]&7
+		n++
+		base := rm
+		if mod != 3 && rm == 4 {
+			base = b[n] & 7
+			n++
+		}
+		switch {
+		case mod == 1:
+			n++
+		case mod == 2:
+			n += 4
+		case mod == 3:
+			if lea { // no such instruction
+				return 0, 0, false
+			}
+		case base == 5:
+			if lea || absolute && rm == 4 { // an address
+				return 0, 0, false
+			}
+			n += 4
 		}
 	}
 	switch {
@@ -230,7 +260,7 @@ func quick(b []byte, absolute bool) (length uint8, k kind, ok bool) {
 	case f&formImmZ != 0:
 		n += 4
 	}
-	return uint8(n), k, true
+	return uint8(n), t.kinds[at], true
 }
 
 // quickKind returns the kind of a known opcode.
@@ -258,32 +288,4 @@ func quickKind(long bool, op, reg byte) kind {
 		return kindJumpInd
 	}
 	return kindPlain
-}
-
-// quickModRM returns the length of a ModR/M byte and what follows it, or 0 if
-// the operand needs a closer look: an address, or LEA of a register.
-func quickModRM(b []byte, lea, absolute bool) int {
-	mod, rm := b[0]>>6, b[0]&7
-	if mod == 3 {
-		if lea {
-			return 0
-		}
-		return 1
-	}
-	n, base := 1, rm
-	if rm == 4 {
-		n, base = 2, b[1]&7
-	}
-	switch {
-	case mod == 1:
-		n++
-	case mod == 2:
-		n += 4
-	case base == 5:
-		if lea || absolute && rm == 4 {
-			return 0
-		}
-		n += 4
-	}
-	return n
 }

@@ -11,10 +11,10 @@ import (
 )
 
 // checkQuick holds quick against the decoder on one instruction.
-func checkQuick(t *testing.T, code []byte) (known bool) {
+func checkQuick(t *testing.T, table *formTable, code []byte) (known bool) {
 	t.Helper()
 	for _, absolute := range []bool{false, true} {
-		length, k, ok := quick(code, absolute)
+		length, k, ok := table.quick(code, absolute)
 		if !ok {
 			continue
 		}
@@ -44,6 +44,7 @@ func checkQuick(t *testing.T, code []byte) (known bool) {
 
 // TestQuick goes through all opcodes of the two maps with every ModR/M byte.
 func TestQuick(t *testing.T) {
+	table := newFormTable()
 	code := make([]byte, 15)
 	for _, prefix := range [][]byte{nil, {0x66}, {0xf3}, {0xf2}} {
 		for _, rex := range [][]byte{nil, {0x40}, {0x48}, {0x41}, {0x4f}} {
@@ -55,7 +56,7 @@ func TestQuick(t *testing.T) {
 						for i := len(head); i < 15; i++ {
 							code[i] = byte(0x25 + i*37)
 						}
-						checkQuick(t, code)
+						checkQuick(t, table, code)
 					}
 				}
 			}
@@ -66,13 +67,14 @@ func TestQuick(t *testing.T) {
 		for i := range code {
 			code[i] = byte(rnd.Intn(256))
 		}
-		checkQuick(t, code)
+		checkQuick(t, table, code)
 	}
 }
 
 func TestQuickOnBusybox(t *testing.T) {
 	p, data := analyzeFile(t, "/bin/busybox")
 	m := newModel(p, data)
+	table := newFormTable()
 	total, known := 0, 0
 	for _, start := range m.starts {
 		end := start + uint64(m.blocks[start].Size)
@@ -82,7 +84,7 @@ func TestQuickOnBusybox(t *testing.T) {
 				break
 			}
 			total++
-			if checkQuick(t, code) {
+			if checkQuick(t, table, code) {
 				known++
 			}
 			in, err := x86.Decode(code, at)

@@ -89,9 +89,7 @@ func (a *analysis) layOut(all []declaration) {
 		a.functions[d.start] = function{origin: d.origin, end: end}
 		if end > d.start {
 			a.marks[end] |= markEnd
-			for i := d.start + 1; i < end; i++ {
-				a.marks[i] |= markInside
-			}
+			fill(a.inside[d.start+1:end], &a.ones)
 			inside = end
 		}
 	}
@@ -104,7 +102,7 @@ func (a *analysis) seedFunction(addr uint64, origin pb.Origin) {
 	if !ok {
 		return
 	}
-	if a.marks[i]&markInside == 0 {
+	if a.inside[i] == 0 {
 		a.start(i, origin)
 	}
 	a.enter(i, origin)
@@ -125,7 +123,7 @@ func (a *analysis) seedTrusted(hints []uint64) {
 	for _, r := range a.relocs {
 		if i, ok := a.index(r.Value); ok {
 			switch {
-			case r.Type == elf64.RRelative && a.marks[i]&markInside != 0:
+			case r.Type == elf64.RRelative && a.inside[i] != 0:
 				// Perhaps an entry of a jump table: see scanRelocs.
 			case r.Type == elf64.RRelative || r.Type == elf64.R64:
 				a.accept(i, pb.Origin_ORIGIN_RELOCATION)
@@ -195,10 +193,10 @@ func (a *analysis) accept(i uint32, origin pb.Origin) bool {
 	case a.known(i):
 		a.enter(i, origin)
 		return true
-	case a.marks[i]&markCovered != 0 || !a.inText(i) || !a.plausible(i, false):
+	case a.covered[i] != 0 || !a.inText(i) || !a.plausible(i, false):
 		return false
 	}
-	if a.marks[i]&markInside == 0 {
+	if a.inside[i] == 0 {
 		a.start(i, origin)
 	}
 	a.enter(i, origin)

@@ -81,7 +81,11 @@ func name(d stage.Descriptor) string {
 }
 
 func analyzeOne(ctx context.Context, req stage.Request, d stage.Descriptor, c config) error {
-	var opts Options
+	sha256, err := stage.HexOf(d.Digest) // the engine has checked it
+	if err != nil {
+		return err
+	}
+	opts := Options{SHA256: sha256}
 	for _, h := range c.Hints[d.Digest] {
 		addr, err := strconv.ParseUint(h, 0, 64)
 		if err != nil {

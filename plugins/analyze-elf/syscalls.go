@@ -21,18 +21,18 @@ const (
 // JIT.
 func (a *analysis) syscalls() (numbers []uint32, generatesCode bool) {
 	seen := map[uint32]bool{}
-	for i := range a.kinds {
+	for _, i := range a.sites {
 		switch a.kinds[i].base() {
 		case kindSyscall:
-			n, ok := a.constant(uint32(i), rax)
+			n, ok := a.constant(i, rax)
 			if !ok || n > maxSyscall {
 				continue
 			}
 			seen[uint32(n)] = true
-			generatesCode = generatesCode || a.makesExecutable(uint32(i), uint32(n), r10)
+			generatesCode = generatesCode || a.makesExecutable(i, uint32(n), r10)
 		case kindCall, kindCallInd:
-			if n, ok := a.imported(uint32(i)); ok {
-				generatesCode = generatesCode || a.makesExecutable(uint32(i), n, rcx)
+			if n, ok := a.imported(i); ok {
+				generatesCode = generatesCode || a.makesExecutable(i, n, rcx)
 			}
 		}
 	}

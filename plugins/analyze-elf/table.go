@@ -86,9 +86,7 @@ func (a *analysis) useTable(t *table, i uint32) bool {
 	a.tables[i] = t
 	queued := t.grown
 	for _, to := range t.targets {
-		if _, ok := a.from[to]; !ok {
-			a.from[to] = i
-		}
+		a.cameFrom(to, i)
 		queued = queued || a.kinds[to] == kindNone
 		a.origin(to, pb.Origin_ORIGIN_JUMP_TABLE)
 		a.queue(to)
@@ -364,7 +362,7 @@ func (a *analysis) plausibleEntry(t *table, n uint64, to uint32, own span) bool 
 	if a.known(to) {
 		return true
 	}
-	return to >= own.start && to < own.end && a.marks[to]&markCovered == 0 && a.plausible(to, false)
+	return to >= own.start && to < own.end && a.covered[to] == 0 && a.plausible(to, false)
 }
 
 // entryTarget returns the target of entry n.
@@ -422,19 +420,14 @@ const maxExtent = 1 << 18
 // extent returns the range of the function around index i: its known end, or
 // the start of the next function.
 func (a *analysis) extent(i uint32) span {
-	first := a.region(i).first
-	own := span{i, i + 1}
-	for own.start > first && a.marks[own.start]&markStart == 0 && i-own.start < maxExtent {
-		own.start--
-	}
+	r := a.region(i)
+	low := max(r.first, i-min(i, maxExtent))
+	own := span{start: lastWith(a.marks, low, i, markStart)}
 	if f := a.functions[own.start]; f.end > i {
 		own.end = f.end
 		return own
 	}
-	end := first + uint32(len(a.region(i).bytes))
-	for own.end < end && a.marks[own.end]&markStart == 0 && own.end-i < maxExtent {
-		own.end++
-	}
+	own.end = nextWith(a.marks, i+1, min(r.first+uint32(len(r.bytes)), i+maxExtent), markStart)
 	return own
 }
 
@@ -454,12 +447,15 @@ func (a *analysis) guessTables() (bool, error) {
 	}
 	found := map[uint32]*table{} // by function
 	for _, addr := range slices.Sorted(maps.Keys(a.dataRefs)) {
-		from := a.dataRefs[addr]
-		own := a.extent(from)
-		if byFunction[own.start] == nil || addr%4 != 0 {
+		t := &table{addr: addr, base: addr, entry: 4, signed: true}
+		if _, ok := a.readEntry(t, addr); !ok || addr%4 != 0 {
 			continue
 		}
-		t := &table{addr: addr, base: addr, entry: 4, signed: true}
+		from := a.dataRefs[addr]
+		own := a.extent(from)
+		if byFunction[own.start] == nil {
+			continue
+		}
 		if err := a.readTable(t, from); err != nil {
 			return false, err
 		}

@@ -101,8 +101,7 @@ func (a *analysis) prev(i uint32) (p uint32, jumped, ok bool) {
 			return p, false, true
 		}
 	}
-	p, ok = a.from[i]
-	return p, true, ok
+	return a.link[i] - 1, true, a.link[i] != 0
 }
 
 // definition walks back from index i to the instruction that last wrote f.
