@@ -1,6 +1,7 @@
 package vkernel
 
 import (
+	"fmt"
 	"io"
 
 	"megabinary.dev/vkernel/fs/tty"
@@ -10,7 +11,7 @@ import (
 
 // stdio is what a container's first three descriptors lead to.
 type stdio struct {
-	files    [3]vfs.File
+	files    [3]vfs.File // nil: /dev/null
 	flags    [3]uint32
 	terminal *tty.TTY // nil: none
 	in       io.Reader
@@ -32,12 +33,9 @@ func newStdio(spec Spec) *stdio {
 		if spec.Winsize != (linux.Winsize{}) {
 			s.terminal.Resize(spec.Winsize)
 		}
-		for i := range s.files {
-			s.files[i], s.flags[i] = s.terminal, linux.O_RDWR
-		}
+		s.flags = [3]uint32{linux.O_RDWR, linux.O_RDWR, linux.O_RDWR}
 		return s
 	}
-	s.files = [3]vfs.File{nullFile{}, nullFile{}, nullFile{}}
 	if spec.Stdin != nil {
 		s.files[0] = tty.NewStream(spec.Stdin, nil, 1, stdioDev)
 	}
@@ -50,17 +48,27 @@ func newStdio(spec Spec) *stdio {
 	return s
 }
 
-// table returns a descriptor table with the three files.
-func (s *stdio) table() (*vfs.FDTable, error) {
+// table returns a descriptor table with the three files. What has a name in the
+// guest's /dev is opened by it.
+func (s *stdio) table(c *vfs.Caller) (*vfs.FDTable, error) {
 	t := vfs.NewFDTable()
 	for i, f := range s.files {
-		loc := vfs.Location{}
-		if s.terminal != nil {
-			loc.Label = "/dev/pts/0"
+		var d *vfs.FileDescription
+		var err error
+		switch {
+		case s.terminal != nil:
+			d, err = c.Open(vfs.Path{}, "/dev/pts/0", s.flags[i], 0)
+		case f == nil:
+			d, err = c.Open(vfs.Path{}, "/dev/null", s.flags[i], 0)
+		default:
+			d = vfs.NewFileDescription(f, vfs.Location{}, s.flags[i])
 		}
-		if _, err := t.Add(vfs.NewFileDescription(f, loc, s.flags[i]), 0, false, 3); err != nil {
+		if err == nil {
+			_, err = t.Add(d, 0, false, 3)
+		}
+		if err != nil {
 			t.DecRef()
-			return nil, err
+			return nil, fmt.Errorf("opening descriptor %d: %w", i, err)
 		}
 	}
 	return t, nil
@@ -84,17 +92,4 @@ func (s *stdio) pump() {
 			}
 		}
 	}()
-}
-
-// nullFile is /dev/null.
-type nullFile struct{}
-
-func (nullFile) ReadAt([]byte, int64) (int, error)      { return 0, nil }
-func (nullFile) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
-func (nullFile) Release()                               {}
-func (nullFile) Describe() string                       { return "/dev/null" }
-
-// Stat implements fstat(2).
-func (nullFile) Stat() (linux.Stat, error) {
-	return linux.Stat{Mode: linux.S_IFCHR | 0o666, Nlink: 1, Rdev: linux.MakeDev(1, 3), Blksize: 4096}, nil
 }

@@ -210,7 +210,7 @@ func (v *VKernel) startInit(c *Container, tree *vfs.MountNamespace, trail *audit
 	if err != nil {
 		return &StartError{Path: spec.Args[0], Err: err}
 	}
-	files, err := c.stdio.table()
+	files, err := c.stdio.table(admin)
 	if err != nil {
 		return fmt.Errorf("starting a container: %w", err)
 	}

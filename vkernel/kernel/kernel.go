@@ -237,6 +237,7 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 	prog, err := t.loadProgram(ic.Path, ic.Args, ic.Env)
 	if err != nil {
 		t.abandon()
+		c.cancel()
 		close(c.done)
 		return nil, fmt.Errorf("starting %s: %w", ic.Path, err)
 	}
