@@ -152,6 +152,9 @@ func (b *bench) kernels() error {
 		return err
 	}
 	sides := b.sides(image)
+	if _, err := alternate(sides, 1, "fib", "0"); err != nil { // compiles the megabinary
+		return err
+	}
 	idle, err := alternate(sides, b.rounds, "fib", "0") // what starting costs
 	if err != nil {
 		return err
