@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"megabinary.dev/plugins/recompile/internal/interp"
+	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
 )
 
@@ -42,6 +43,8 @@ type Outcome struct {
 type Case struct {
 	Code  []byte
 	State *interp.State
+
+	function *ir.Func // for meanings other than the CPU: instead of what Code lifts to
 }
 
 //go:embed testdata/runner.c

@@ -34,7 +34,7 @@ var unfit = map[x86asm.Op]bool{
 // NewGenerator finds, by decoding all of them, the encodings of the rows for
 // which want is true.
 func NewGenerator(seed uint64, want func(x86asm.Op) bool) *Generator {
-	g := &Generator{rng: rand.New(rand.NewPCG(seed, 0)), templates: map[x86asm.Op][][]byte{}}
+	g := &Generator{rng: newRand(seed), templates: map[x86asm.Op][][]byte{}}
 	rows := map[x86asm.Op]bool{}
 	for _, f := range lift.Families() {
 		for op := range f.Rows {
@@ -55,6 +55,8 @@ func NewGenerator(seed uint64, want func(x86asm.Op) bool) *Generator {
 	sort.Slice(g.ops, func(i, j int) bool { return g.ops[i] < g.ops[j] })
 	return g
 }
+
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 // probe records head with each modrm that makes an instruction of rows. The
 // registers that modrm names are drawn later, unless they select the

@@ -42,10 +42,13 @@ func (Interp) Name() string { return "interpreter" }
 func (Interp) Run(cases []Case) []Result {
 	results := make([]Result, len(cases))
 	for i, c := range cases {
-		f, err := lift.Bytes(c.Code, CodeAt)
-		if err != nil {
-			results[i].Err = err
-			continue
+		f := c.function
+		if f == nil {
+			var err error
+			if f, err = lift.Bytes(c.Code, CodeAt); err != nil {
+				results[i].Err = err
+				continue
+			}
 		}
 		results[i] = interpret(f, c)
 	}

@@ -79,9 +79,12 @@ func (w *wasmMachine) runSome(cases []Case) []Result {
 
 // unit lifts, improves and lowers a case.
 func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
-	f, err := lift.Bytes(c.Code, CodeAt)
-	if err != nil {
-		return nil, err
+	f := c.function
+	if f == nil {
+		var err error
+		if f, err = lift.Bytes(c.Code, CodeAt); err != nil {
+			return nil, err
+		}
 	}
 	options := w.options
 	options.Verify = true
