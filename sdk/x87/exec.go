@@ -35,19 +35,17 @@ func (s *State) Exec(op, addr uint32, mem Memory) (uint64, error) {
 		}
 		return h(&access{s: s, addr: addr, mem: mem, reg: reg})
 	}
-	var h func(s *State, i int) uint64
-	if row := &registerOps[esc][reg]; row.any != nil {
-		h = row.any
-	} else {
+	if (esc == 2 || esc == 3) && reg < 4 { // fcmovcc
+		taken := cmovTaken(reg, esc == 3, op>>16)
+		s.cmov(taken, rm)
+		return b2u(taken), nil
+	}
+	row := &registerOps[esc][reg]
+	h := row.any
+	if h == nil {
 		h = row.each[rm]
 	}
 	if h == nil {
-		if esc == 2 || esc == 3 {
-			if reg < 4 {
-				s.cmov(cmovTaken(reg, esc == 3, op>>16), rm)
-				return b2u(cmovTaken(reg, esc == 3, op>>16)), nil
-			}
-		}
 		return 0, &UndefinedError{op}
 	}
 	return h(s, rm), nil

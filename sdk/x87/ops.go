@@ -392,7 +392,7 @@ func fldcw(a *access) (uint64, error) {
 }
 
 func (s *State) setControl(v uint16) {
-	s.control = v&^0xe080 | 0x40
+	s.control = v&^controlReserved | 0x40
 	s.summarize()
 }
 

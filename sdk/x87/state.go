@@ -8,7 +8,10 @@
 // Limits: an unmasked exception sets ES and B in the status word and is
 // otherwise handled as if it were masked (no #MF). The instruction and data
 // pointers are kept but never written by arithmetic. The transcendental
-// functions are correctly rounded where the hardware is within one ulp.
+// functions are correctly rounded, after reducing angles with the 66-bit pi of
+// the processors; those of processors differ by up to one unit in the last
+// place, and C1 then too. Where Intel leaves condition codes undefined they are
+// AMD's.
 package x87
 
 import "encoding/binary"
@@ -34,7 +37,10 @@ type State struct {
 // New returns the state after fninit.
 func New() State { return State{control: controlInit} }
 
-const controlInit = 0x037f
+const (
+	controlInit     = 0x037f
+	controlReserved = 0xe080 // bits that read as 0; bit 6 reads as 1
+)
 
 // Bits of the status word.
 const (
@@ -96,7 +102,7 @@ func (s *State) MarshalFXSave(area []byte) {
 // UnmarshalFXSave reads what MarshalFXSave writes.
 func (s *State) UnmarshalFXSave(area []byte) {
 	le := binary.LittleEndian
-	s.control = le.Uint16(area[0:]) | 0x40
+	s.control = le.Uint16(area[0:])&^controlReserved | 0x40
 	s.status = le.Uint16(area[2:])
 	s.tags = area[4]
 	s.opcode = le.Uint16(area[6:]) & 0x7ff
