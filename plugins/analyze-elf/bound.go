@@ -33,11 +33,11 @@ func (a *analysis) bound(i uint32, f family) (exact, most uint64) {
 		if !ok {
 			break
 		}
-		in, err := a.decode(p)
+		in, err := a.redecode(p)
 		if err != nil {
 			break
 		}
-		if n, done := b.step(&in, jumped); done {
+		if n, done := b.step(in, jumped); done {
 			if n > maxBounded {
 				n = 0
 			}

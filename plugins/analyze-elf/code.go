@@ -76,8 +76,9 @@ type code struct {
 	// 1 + the number of the block that starts here. 0: none.
 	link []uint32
 
-	forms *formTable
-	ones  [4096]byte
+	forms  *formTable
+	recent *recent
+	ones   [4096]byte
 }
 
 // span is a half-open range of indices.
@@ -100,7 +101,7 @@ func newCode(f *elf64.File) *code {
 	c.covered = make([]byte, next)
 	c.inside = make([]byte, next)
 	c.link = make([]uint32, next)
-	c.forms, c.ones = newFormTable(), full()
+	c.forms, c.ones, c.recent = newFormTable(), full(), &recent{}
 	c.findText(f)
 	return c
 }
@@ -194,11 +195,31 @@ func (c *code) textAt(addr uint64) bool {
 // known reports whether an instruction was decoded at index i.
 func (c *code) known(i uint32) bool { return c.kinds[i] != kindNone && c.kinds[i] != kindRefused }
 
-// decode decodes the instruction at index i again.
+// decode decodes the instruction at index i.
 func (c *code) decode(i uint32) (x86.Inst, error) {
 	r := c.region(i)
 	at := i - r.first
 	return x86.Decode(r.bytes[at:], r.addr+uint64(at))
+}
+
+// recent keeps instructions that backward walks have decoded: most walks go over
+// the same ones several times. The number is a power of two.
+type recent [512]struct {
+	index uint32 // + 1
+	inst  x86.Inst
+}
+
+// redecode returns the known instruction at index i.
+func (c *code) redecode(i uint32) (*x86.Inst, error) {
+	slot := &c.recent[i%uint32(len(c.recent))]
+	if slot.index != i+1 {
+		in, err := c.decode(i)
+		if err != nil {
+			return nil, err
+		}
+		slot.index, slot.inst = i+1, in
+	}
+	return &slot.inst, nil
 }
 
 // target returns the target of the direct jump or call at index i.

@@ -65,8 +65,10 @@ func (a *analysis) start(i uint32, origin pb.Origin) {
 
 // enter queues a block that may be reached by no edge.
 func (a *analysis) enter(i uint32, origin pb.Origin) {
-	a.marks[i] |= markEntry
-	a.origin(i, origin)
+	if a.marks[i]&markEntry == 0 {
+		a.marks[i] |= markEntry
+		a.origin(i, origin)
+	}
 	a.queue(i)
 }
 
@@ -149,10 +151,14 @@ func (a *analysis) follow(r *region, i uint32) (uint32, error) {
 			a.marks[i] |= markLeader // two streams meet here
 			return i, nil
 		}
-		length, k, ok := a.forms.quick(r.bytes[i-r.first:], absolute)
+		q, ok := a.forms.quick(r.bytes[i-r.first:], absolute)
+		k := q.kind
 		if ok && k == kindPlain {
-			a.length[i], a.kinds[i] = length, k
-			i += uint32(length)
+			a.length[i], a.kinds[i] = q.length, k
+			if q.ref != refNone {
+				a.noteRef(r, i, q)
+			}
+			i += uint32(q.length)
 			continue
 		}
 		if a.steps++; a.steps&0xfff == 0 {
@@ -161,8 +167,11 @@ func (a *analysis) follow(r *region, i uint32) (uint32, error) {
 			}
 		}
 		if ok {
-			a.length[i], a.kinds[i] = length, k
+			a.length[i], a.kinds[i] = q.length, k
 			a.noteQuick(i, k)
+			if q.ref != refNone {
+				a.noteRef(r, i, q)
+			}
 		} else if k, ok = a.step(i); !ok {
 			return i, nil
 		}
@@ -188,6 +197,20 @@ func (a *analysis) noteQuick(i uint32, k kind) {
 		a.sites = append(a.sites, i)
 	case kindCallInd:
 		a.callSite(i)
+	}
+}
+
+// noteRef records an address that is in the bytes of an instruction.
+func (a *analysis) noteRef(r *region, i uint32, q quick) {
+	v := int32(le.Uint32(r.bytes[i-r.first+uint32(q.at):]))
+	switch {
+	case q.ref == refLEA:
+		a.refer(i, r.addr+uint64(i-r.first)+uint64(q.length)+uint64(int64(v)))
+	case v <= 0:
+	case q.ref == refImm:
+		a.refer(i, uint64(v))
+	case q.ref == refTable:
+		a.dataRefs[uint64(v)] = i
 	}
 }
 
@@ -230,7 +253,6 @@ func (a *analysis) returnsTo(next uint32, k kind) bool {
 func (a *analysis) note(i uint32, in *x86.Inst, k kind) {
 	if k != kindPlain {
 		a.noteQuick(i, k)
-		return
 	}
 	if in.Op == x86asm.LEA {
 		if addr, ok := in.Address(1); ok {

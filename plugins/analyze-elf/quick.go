@@ -5,7 +5,7 @@ package analyzeelf
 // those of the common ones; TestQuick holds it against the decoder.
 
 // form says what follows an opcode.
-type form uint8
+type form uint16
 
 const (
 	formSlow  form = 0         // ask the decoder
@@ -15,6 +15,7 @@ const (
 	formImmZ    // an immediate of 4 bytes, of 2 with prefix 66
 	formRel8    // a branch
 	formRel32   // a branch
+	formWide    // with REX.W the decoder is to be asked
 	formAddress // in code that is not position-independent the immediate may be an address
 )
 
@@ -52,6 +53,8 @@ func oneByte(op, reg byte) form {
 		return formPlain | formRel8
 	case op >= 0xb0 && op < 0xb8: // MOV r8, imm8
 		return formPlain | formImm8
+	case op >= 0xb8 && op < 0xc0: // MOV r, imm; of 8 bytes with REX.W
+		return formPlain | formImmZ | formAddress | formWide
 	}
 	switch op {
 	case 0x63, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b:
@@ -67,6 +70,8 @@ func oneByte(op, reg byte) form {
 			return formPlain | formModRM | formImmZ | formAddress
 		}
 		return formPlain | formModRM | formImmZ
+	case 0x68: // PUSH imm32
+		return formPlain | formImmZ | formAddress
 	case 0x90, 0x98, 0x99, 0xc3, 0xc9:
 		return formPlain
 	case 0xa9:
@@ -192,12 +197,29 @@ func newFormTable() *formTable {
 	return t
 }
 
-// quick returns the length and kind of the instruction at the start of b, if it
-// is a common one that names no address. If absolute, immediates and
-// displacements of 4 bytes may be addresses.
-func (t *formTable) quick(b []byte, absolute bool) (length uint8, k kind, ok bool) {
+// ref says what the 4 bytes at an offset in an instruction are.
+type ref uint8
+
+const (
+	refNone  ref = iota
+	refLEA       // the displacement from the next instruction that LEA adds
+	refImm       // an immediate that may be an address
+	refTable     // an address that an index is added to
+)
+
+// quick is what is known of an instruction without decoding it.
+type quick struct {
+	length uint8
+	kind   kind
+	ref    ref
+	at     uint8 // offset of the 4 bytes of ref
+}
+
+// quick looks at the instruction at the start of b and returns true if it is a
+// common one. If absolute, immediates and displacements may be addresses.
+func (t *formTable) quick(b []byte, absolute bool) (q quick, ok bool) {
 	if len(b) < 15 {
-		return 0, 0, false
+		return q, false
 	}
 	n := 0
 	prefix := uint8(bareForm)
@@ -223,8 +245,8 @@ func (t *formTable) quick(b []byte, absolute bool) (length uint8, k kind, ok boo
 	n++
 	at |= int(b[n] >> 3 & 7)
 	f := t.forms[at]
-	if f == formSlow || t.allowed[at]&prefix == 0 || absolute && f&formAddress != 0 {
-		return 0, 0, false
+	if f == formSlow || t.allowed[at]&prefix == 0 || f&formWide != 0 && rex&8 != 0 {
+		return q, false
 	}
 	if f&formModRM != 0 {
 		mod, rm := b[n]>>6, b[n]&7
@@ -241,14 +263,25 @@ func (t *formTable) quick(b []byte, absolute bool) (length uint8, k kind, ok boo
 			n += 4
 		case mod == 3:
 			if lea { // no such instruction
-				return 0, 0, false
+				return q, false
 			}
 		case base == 5:
-			if lea || absolute && rm == 4 { // an address
-				return 0, 0, false
+			switch {
+			case lea && rm == 4:
+				return q, false
+			case lea:
+				q.ref, q.at = refLEA, uint8(n)
+			case absolute && rm == 4 && (b[n-1]&0x38 != 0x20 || rex&2 != 0):
+				q.ref, q.at = refTable, uint8(n)
 			}
 			n += 4
 		}
+	}
+	if f&formAddress != 0 && absolute && !lea {
+		if q.ref != refNone || f&formImmZ == 0 || prefix != bareForm {
+			return q, false
+		}
+		q.ref, q.at = refImm, uint8(n)
 	}
 	switch {
 	case f&(formImm8|formRel8) != 0:
@@ -260,7 +293,8 @@ func (t *formTable) quick(b []byte, absolute bool) (length uint8, k kind, ok boo
 	case f&formImmZ != 0:
 		n += 4
 	}
-	return uint8(n), t.kinds[at], true
+	q.length, q.kind = uint8(n), t.kinds[at]
+	return q, true
 }
 
 // quickKind returns the kind of a known opcode.

@@ -14,32 +14,46 @@ import (
 func checkQuick(t *testing.T, table *formTable, code []byte) (known bool) {
 	t.Helper()
 	for _, absolute := range []bool{false, true} {
-		length, k, ok := table.quick(code, absolute)
+		q, ok := table.quick(code, absolute)
 		if !ok {
 			continue
 		}
 		known = true
 		in, err := x86.Decode(code, 0x401000)
-		if err != nil || in.Len != int(length) || kindOf(&in) != k {
+		if err != nil || in.Len != int(q.length) || kindOf(&in) != q.kind {
 			t.Fatalf("% x: quick says %d bytes, kind %d; the decoder %v, %d bytes, kind %d, %v",
-				code, length, k, in.Inst, in.Len, kindOf(&in), err)
+				code, q.length, q.kind, in.Inst, in.Len, kindOf(&in), err)
 		}
-		if k != kindPlain {
-			continue
-		}
-		if _, ok := in.Address(1); ok && in.Op == x86asm.LEA {
-			t.Fatalf("% x: quick hides the address of %v", code, in.Inst)
-		}
-		if !absolute {
-			continue
-		}
-		m, i := in.MemArg()
-		imm, isImm := in.Args[1].(x86asm.Imm)
-		if i >= 0 && m.Base == 0 && m.Index != 0 || isImm && imm > 0xffff && (in.Op == x86asm.MOV || in.Op == x86asm.CMP) {
-			t.Fatalf("% x: quick hides an address in %v", code, in.Inst)
-		}
+		checkRef(t, &in, q, absolute)
 	}
 	return known
+}
+
+// checkRef holds the address that quick names against the operands.
+func checkRef(t *testing.T, in *x86.Inst, q quick, absolute bool) {
+	t.Helper()
+	var want ref
+	var value int64
+	m, i := in.MemArg()
+	imm, isImm := in.Args[0].(x86asm.Imm)
+	if in.Op != x86asm.PUSH {
+		imm, isImm = in.Args[1].(x86asm.Imm)
+	}
+	if i >= 0 && absolute && m.Base == 0 && m.Index != 0 && in.Op != x86asm.LEA {
+		want, value = refTable, m.Disp
+	}
+	if addr, ok := in.Address(1); ok && in.Op == x86asm.LEA {
+		want, value = refLEA, int64(addr)-int64(in.Next())
+	}
+	if isImm && absolute && imm > 0xffff && (in.Op == x86asm.MOV || in.Op == x86asm.CMP || in.Op == x86asm.PUSH) {
+		want, value = refImm, int64(imm)
+	}
+	if q.ref != want && !(q.ref == refImm && isImm && imm <= 0xffff) {
+		t.Fatalf("%v: quick names %d, want %d", in.Inst, q.ref, want)
+	}
+	if want != refNone && int64(int32(le.Uint32(in.Bytes[q.at:]))) != value {
+		t.Fatalf("%v: the address is not at offset %d", in.Inst, q.at)
+	}
 }
 
 // TestQuick goes through all opcodes of the two maps with every ModR/M byte.

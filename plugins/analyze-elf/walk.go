@@ -114,12 +114,12 @@ func (a *analysis) definition(i uint32, f family) (x86.Inst, uint32, bool) {
 		if !ok {
 			break
 		}
-		in, err := a.decode(p)
+		in, err := a.redecode(p)
 		if err != nil {
 			break
 		}
-		if writes(&in, f) {
-			return in, p, in.Op != x86asm.CALL && in.Op != x86asm.SYSCALL
+		if writes(in, f) {
+			return *in, p, in.Op != x86asm.CALL && in.Op != x86asm.SYSCALL
 		}
 		i = p
 	}
