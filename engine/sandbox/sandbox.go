@@ -39,7 +39,7 @@ type Config struct {
 	Hosts    []string // hosts that it may reach by HTTP
 }
 
-// describeTimeout limits Describe, compilation included.
+// describeTimeout limits Describe, compilation apart.
 const describeTimeout = time.Minute
 
 const (
@@ -155,6 +155,9 @@ func eventFunction() extism.HostFunction {
 
 // Describe asks for the plugin's stages.
 func (p *Plugin) Describe(ctx context.Context) ([]stage.Description, error) {
+	if _, err := p.compile(ctx); err != nil { // takes its time, once
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	reply := new(stagepb.DescribeReply)
