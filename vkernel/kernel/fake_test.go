@@ -238,7 +238,7 @@ func (m *fakeMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 
 // world is a container over scripts, ready to start.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	c     *kernel.Container
 	root  vfs.Path
 	trail bytes.Buffer
@@ -253,7 +253,7 @@ func (w *world) Write(p []byte) (int, error) {
 }
 
 // newWorld makes a container whose /bin holds the scripts.
-func newWorld(t *testing.T, programs map[string]*script) *world {
+func newWorld(t testing.TB, programs map[string]*script) *world {
 	t.Helper()
 	w := &world{t: t}
 	fs := mem.New(mem.Options{})
@@ -281,18 +281,18 @@ func newWorld(t *testing.T, programs map[string]*script) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := syscalls.NewDispatcher(syscalls.TraceOptions{Print: func(line string) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.lines = append(w.lines, line)
-	}})
+	var o syscalls.TraceOptions
+	if _, bench := t.(*testing.B); !bench {
+		o.Print = w.trace
+	}
+	d := syscalls.NewDispatcher(o)
 	k := kernel.New(d, slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	w.c = k.NewContainer(context.Background(), kernel.ContainerConfig{ID: "test", Hostname: "guest", Engine: engine,
 		Units: units, Controller: controller, Audit: log, Memory: 32 << 20})
 	return w
 }
 
-type testWriter struct{ t *testing.T }
+type testWriter struct{ t testing.TB }
 
 func (w testWriter) Write(p []byte) (int, error) { w.t.Log(string(p)); return len(p), nil }
 
@@ -342,4 +342,10 @@ func fail(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
 // caller is root at the world's root directory.
 func (w *world) caller() *vfs.Caller {
 	return &vfs.Caller{Creds: vfs.NewCreds(0, 0), Root: w.root, Cwd: w.root}
+}
+
+func (w *world) trace(line string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lines = append(w.lines, line)
 }

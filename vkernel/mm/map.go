@@ -1,9 +1,9 @@
 package mm
 
 import (
-	"io"
-
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/machine"
 )
 
 // MapOpts are the arguments of mmap(2), checked for form by the caller.
@@ -363,38 +363,32 @@ func (as *AddressSpace) Fork(child *AddressSpace) (copied uint64, err error) {
 	child.brkStart, child.brk, child.mmapTop = as.brkStart, as.brk, as.mmapTop
 	child.stackStart, child.limitAS = as.stackStart, as.limitAS
 	child.vmas = make([]VMA, 0, len(as.vmas)+2)
+	var private []machine.Range // adjacent VMAs make one
 	for _, v := range as.vmas {
 		if v.DontFork {
 			continue
 		}
 		n := v.End - v.Start
-		dst, src := child.linear(v.Start, n), as.linear(v.Start, n)
-		switch {
+		start := v.Start - guestabi.AddrBias
+		switch last := len(private) - 1; {
 		case v.object != nil:
-			if err := mapObject(dst, v.object, v.Offset); err != nil {
-				return copied, linux.ENOMEM
+			if err := mapObject(child.linear(v.Start, n), v.object, v.Offset); err != nil {
+				return 0, linux.ENOMEM
 			}
 			v.object.ref()
-		case !v.WipeOnFork:
-			present(src, func(p int) {
-				copy(dst[p*PageSize:(p+1)*PageSize], src[p*PageSize:])
-				copied += PageSize
-			})
+		case v.WipeOnFork:
+		case last >= 0 && private[last].Start+private[last].Size == start:
+			private[last].Size += n
+		default:
+			private = append(private, machine.Range{Start: start, Size: n})
 		}
 		child.vmas = append(child.vmas, v)
 		child.mapped += n
 	}
-	return copied, nil
-}
-
-// ReadFull reads exactly len(p) bytes of f at off, zeroes past its end.
-func ReadFull(f io.ReaderAt, p []byte, off int64) error {
-	n, err := f.ReadAt(p, off)
-	clear(p[n:])
-	if err == io.EOF {
-		err = nil
+	if copied, err = as.mem.CopyTo(child.mem, private); err != nil {
+		return 0, linux.ENOMEM
 	}
-	return err
+	return copied, nil
 }
 
 // Executable reports whether all of a range is mapped with PROT_EXEC already.
