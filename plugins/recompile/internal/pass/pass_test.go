@@ -1,0 +1,270 @@
+package pass
+
+import (
+	"strings"
+	"testing"
+
+	"megabinary.dev/plugins/recompile/internal/ir"
+)
+
+func TestOrder(t *testing.T) {
+	at := map[string]int{}
+	for i, p := range Passes() {
+		if _, ok := at[p.Name]; ok {
+			t.Errorf("two passes are called %q", p.Name)
+		}
+		at[p.Name] = i
+	}
+	for _, o := range Order {
+		first, ok1 := at[o[0]]
+		second, ok2 := at[o[1]]
+		if !ok1 || !ok2 || first >= second {
+			t.Errorf("%q must run before %q", o[0], o[1])
+		}
+	}
+}
+
+func TestOptionsCheck(t *testing.T) {
+	for name, want := range map[string]string{
+		"simplify":   "",
+		"safepoints": "cannot be disabled",
+		"magic":      "no pass",
+	} {
+		o := Options{Disabled: map[string]bool{name: true}}
+		err := o.Check()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("disabling %q: %v, want %q", name, err, want)
+		}
+	}
+}
+
+// TestPasses holds single passes to what they make of a text.
+func TestPasses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		pass   []func(*Context, *ir.Func)
+		before string
+		after  []string // in the result
+		gone   []string // not in the result
+	}{
+		{"a flag that is written again is not computed", []func(*Context, *ir.Func){deadRegs, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rax
+  v1 = I64Eqz v0
+  Set zf v1
+  v3 = I32Const 1
+  Set zf v3
+  v5 = I32Const 0x99
+  ret v5
+`, []string{"ret"}, []string{"I64Eqz", "Set zf"}},
+		{"a general register is live at a return", []func(*Context, *ir.Func){deadRegs, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = I64Const 5
+  Set rbx v0
+  v2 = I32Const 0x99
+  ret v2
+`, []string{"Set rbx v0"}, nil},
+		{"constants fold", []func(*Context, *ir.Func){simplify, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = I64Const 6
+  v1 = I64Const 7
+  v2 = I64Mul v0 v1
+  Set rax v2
+  v4 = I32Const 0x99
+  ret v4
+`, []string{"v0 = I64Const 0x2a", "Set rax v0"}, []string{"I64Mul"}},
+		{"an address is computed in 32 bits and its constant goes to the displacement", []func(*Context, *ir.Func){simplify, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rsp
+  v1 = I64Const -8
+  v2 = I64Add v0 v1
+  Set rsp v2
+  v4 = I32WrapI64 v2
+  v5 = I64Load v4 +4
+  Set rax v5
+  v7 = I32Const 0x99
+  ret v7
+`, []string{"v4 = I32WrapI64 v0", "I64Load v4 -4"}, []string{"I32Add"}},
+		{"a stored value is not loaded again", []func(*Context, *ir.Func){simplify, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rsp
+  v1 = I32WrapI64 v0
+  v2 = Get rax
+  I64Store v1 v2 -8
+  I64Store v1 v2 -16
+  v5 = I64Load v1 -8
+  Set rbx v5
+  v7 = I32Const 0x99
+  ret v7
+`, []string{"Set rbx v2"}, []string{"I64Load"}},
+		{"a store through another base may have changed it", []func(*Context, *ir.Func){simplify, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rsp
+  v1 = I32WrapI64 v0
+  v2 = Get rax
+  v3 = I32WrapI64 v2
+  I64Store v1 v2 -8
+  I64Store v3 v2 -16
+  v6 = I64Load v1 -8
+  Set rbx v6
+  v8 = I32Const 0x99
+  ret v8
+`, []string{"I64Load"}, nil},
+		{"a load whose value is not used stays: it may fault", []func(*Context, *ir.Func){simplify, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rax
+  v1 = I32WrapI64 v0
+  v2 = I32Load8U v1
+  v3 = I32Const 0x99
+  ret v3
+`, []string{"I32Load8U"}, nil},
+		{"a branch on a negation turns around", []func(*Context, *ir.Func){simplify, deadCode}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get zf
+  v1 = I32Eqz v0
+  branch v1 b1 b2
+b1 0x1001
+  tail 0x2000
+b2 0x1002
+  tail 0x3000
+`, []string{"branch v0 b2 b1"}, []string{"I32Eqz"}},
+		{"accesses of one base share a linear address, and the highest is checked first", []func(*Context, *ir.Func){addressBases}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rsp
+  v1 = I32WrapI64 v0
+  v2 = I64Load v1
+  Set rbx v2
+  v4 = I64Load v1 +8
+  Set rbp v4
+  v6 = I64Load v1 +16
+  Set r12 v6
+  v8 = I32Const 0x99
+  ret v8
+`, []string{"LinearAddr v1", "I32Load8U v2 linear+23", "I64Load v2 linear+0", "I64Load v2 linear+16"}, nil},
+		{"displacements that are far apart share nothing", []func(*Context, *ir.Func){addressBases}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rsp
+  v1 = I32WrapI64 v0
+  v2 = I64Load v1
+  Set rbx v2
+  v4 = I64Load v1 +32768
+  Set rbp v4
+  v6 = I32Const 0x99
+  ret v6
+`, []string{"I64Load v1", "I64Load v1 +32768"}, []string{"LinearAddr"}},
+		{"a loop gets a safepoint and its registers become locals", []func(*Context, *ir.Func){safepoints, promote}, `
+func "f" 0x1000
+b0 0x1000 entry
+  jump b1
+b1 0x1001
+  v0 = Get rax
+  v1 = I64Const -1
+  v2 = I64Add v0 v1
+  Set rax v2
+  v4 = I32WrapI64 v2
+  branch v4 b1 b2
+b2 0x1002
+  v0 = I32Const 0x99
+  ret v0
+`, []string{"b1 0x1001 entry safepoint promoted rax,fuel dirty rax,fuel", "preheader", "jump b2"}, nil},
+		{"a loop that calls keeps its registers in globals", []func(*Context, *ir.Func){safepoints, promote}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rax
+  Set rbx v0
+  call 0x2000 returning 0x1001 b1
+b1 0x1001 entry
+  v0 = Get zf
+  branch v0 b0 b2
+b2 0x1002
+  v0 = I32Const 0x99
+  ret v0
+`, []string{"safepoint"}, []string{"promoted"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f, err := ir.Parse(c.before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx := &Context{Flags: &FlagSummary{}}
+			for _, p := range c.pass {
+				p(ctx, f)
+			}
+			if err := ir.Verify(f); err != nil {
+				t.Fatal(err)
+			}
+			got := f.String()
+			for _, want := range c.after {
+				if !strings.Contains(got, want) {
+					t.Errorf("%q is missing from\n%s", want, got)
+				}
+			}
+			for _, not := range c.gone {
+				if strings.Contains(got, not) {
+					t.Errorf("%q is in\n%s", not, got)
+				}
+			}
+		})
+	}
+}
+
+// TestFlagSummary finds flags that are read across functions.
+func TestFlagSummary(t *testing.T) {
+	parse := func(text string) *ir.Func {
+		f, err := ir.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	caller := parse(`
+func "caller" 0x1000
+b0 0x1000 entry
+  call 0x2000 returning 0x1005 b1
+b1 0x1005 entry
+  v0 = Get cf
+  branch v0 b2 b2
+b2 0x1007
+  tail 0x3000
+`)
+	callee := parse(`
+func "callee" 0x2000
+b0 0x2000 entry
+  v0 = I32Const 1
+  Set cf v0
+  Set zf v0
+  v3 = I32Const 0x99
+  ret v3
+`)
+	reader := parse(`
+func "reader" 0x3000
+b0 0x3000 entry
+  v0 = Get sf
+  Set of v0
+  v2 = I32Const 0x99
+  ret v2
+`)
+	s := Summarize([]*ir.Func{caller, callee, reader})
+	c := &Context{Flags: s}
+	deadRegs(c, callee)
+	deadRegs(c, reader)
+	if got := callee.String(); !strings.Contains(got, "Set cf") || strings.Contains(got, "Set zf") {
+		t.Errorf("the return site of the callee reads CF only:\n%s", got)
+	}
+	if got := reader.String(); strings.Contains(got, "Set of") {
+		t.Errorf("nobody reads OF after the reader:\n%s", got)
+	}
+	if s.Entries[0x3000] == 0 || s.Returns != 0 {
+		t.Errorf("summary %+v", s)
+	}
+}

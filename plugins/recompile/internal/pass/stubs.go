@@ -1,5 +1,0 @@
-package pass
-
-import "megabinary.dev/plugins/recompile/internal/ir"
-
-func splitNodes(_ *Context, _ *ir.Func) {}
