@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 
+	"golang.org/x/arch/x86/x86asm"
+
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
 )
@@ -30,6 +32,7 @@ func (f Flags) String() string {
 // of common instructions ask before they compute a flag.
 func (l *Lifter) wants(f Flags) bool {
 	l.wrote |= f
+	l.origin = origin{}
 	return l.dead&f == 0
 }
 
@@ -44,6 +47,7 @@ func (l *Lifter) setFlag(f Flags, v ir.Value) {
 // clearFlags sets each flag of f to 0.
 func (l *Lifter) clearFlags(f Flags) {
 	l.wrote |= f
+	l.origin = origin{}
 	if f &^= l.dead; f == 0 {
 		l.flags = producer{}
 		return
@@ -84,6 +88,51 @@ type producer struct {
 	kind    producerKind
 	w       int
 	x, y, r ir.Value // with any upper bits
+}
+
+// origin remembers what set the flags last by operands instead of values, so
+// that a block with one predecessor inherits it. The registers among them still
+// hold what they held then.
+type origin struct {
+	kind producerKind
+	w    int
+	x, y x86asm.Arg // bySub: of x - y; else x is the result
+}
+
+// remember notes the origin of the flags that have just been set, if its
+// operands (y may be nil) are registers and immediates.
+func (l *Lifter) remember(kind producerKind, w int, x, y x86asm.Arg) {
+	for _, a := range [...]x86asm.Arg{x, y} {
+		if _, ok := a.(x86asm.Mem); ok {
+			return
+		}
+	}
+	l.origin = origin{kind: kind, w: w, x: x, y: y}
+}
+
+// uses reports whether o depends on general register r.
+func (o origin) uses(r ir.Reg) bool {
+	for _, a := range [...]x86asm.Arg{o.x, o.y} {
+		if a, ok := a.(x86asm.Reg); ok {
+			if reg, _, _, _ := gpr(a); reg == r {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// revive makes the values of this block of the origin of the flags.
+func (l *Lifter) revive() producer {
+	o := l.origin
+	p := producer{kind: o.kind, w: o.w, r: ir.None}
+	switch o.kind {
+	case bySub:
+		p.x, p.y = l.raw(o.x, o.w), l.raw(o.y, o.w)
+	case byResult, byLogic:
+		p.r = l.raw(o.x, o.w)
+	}
+	return p
 }
 
 // resultFlags defines PF, ZF and SF by the result r of width w.
@@ -227,6 +276,9 @@ func (l *Lifter) cond(c condition) ir.Value {
 // compare returns condition c as a comparison of what set the flags last, or
 // None if that is not known or no better than the flag registers.
 func (l *Lifter) compare(c condition) ir.Value {
+	if l.flags.kind == byNothing {
+		l.flags = l.revive()
+	}
 	p := l.flags
 	switch p.kind {
 	case bySub:
@@ -262,6 +314,9 @@ func (l *Lifter) compareSub(c condition, p producer) ir.Value {
 
 // compareZero tests the result for zero or its sign.
 func (l *Lifter) compareZero(c condition, p producer) ir.Value {
+	if p.r == ir.None {
+		p.r = l.op(ir.I32Sub, p.x, p.y)
+	}
 	switch c {
 	case condE:
 		return l.op(ir.I32Eqz, l.zx(p.r, p.w))

@@ -146,6 +146,9 @@ func (s *source) check(opts Options) error {
 		if b.start+uint64(b.size) > 1<<32 || b.start >= 1<<32 {
 			return fmt.Errorf("lifting %s: block at %#x lies above 4 GiB", s.label(), b.start)
 		}
+		if b.size == 0 {
+			return fmt.Errorf("lifting %s: empty block at %#x", s.label(), b.start)
+		}
 		if seen[b.start] {
 			return fmt.Errorf("lifting %s: two blocks at %#x", s.label(), b.start)
 		}
@@ -181,12 +184,14 @@ func (s *source) lift(code CodeFunc, opts Options) (*ir.Func, *Report, error) {
 		return blocks[i].start < blocks[j].start
 	})
 	f := &ir.Func{Name: s.name, PC: uint32(s.start)}
-	l := &Lifter{b: ir.Builder{Func: f}, table: table(), targets: map[uint64]ir.BlockID{}, isBad: s.isBad}
+	l := &Lifter{b: ir.Builder{Func: f}, table: table(), targets: map[uint64]ir.BlockID{}, isBad: s.isBad,
+		preds: map[uint64]predecessor{}, atEnd: map[uint64]origin{}}
 	for _, b := range blocks {
 		nb := f.NewBlock(uint32(b.start))
 		nb.Entry = b.entry || b.start == s.start
 		l.targets[b.start] = nb.ID
 	}
+	l.findPredecessors(blocks, code)
 	report := &Report{Unsupported: map[string]int{}}
 	for _, b := range blocks {
 		l.liftBlock(b, code, report)
@@ -204,6 +209,10 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 		}
 	}
 	l.startBlock(l.b.Func.Blocks[l.targets[b.start]])
+	if from, ok := l.inherits(b); ok {
+		l.origin = l.atEnd[from]
+	}
+	defer func() { l.atEnd[b.start] = l.origin }()
 	insts, err := l.decode(b, code)
 	for i, in := range insts {
 		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]

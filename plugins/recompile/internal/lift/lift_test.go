@@ -190,6 +190,7 @@ func TestHostileFunctions(t *testing.T) {
 		"no block at its start": {Start: 0x1000},
 		"above 4 GiB":           {Start: 1 << 33, Blocks: []*programpb.Block{block(1<<33, 1)}},
 		"two blocks at 0x1000":  {Start: 0x1000, Blocks: []*programpb.Block{block(0x1000, 1), block(0x1000, 1)}},
+		"empty block at 0x1000": {Start: 0x1000, Blocks: []*programpb.Block{block(0x1000, 0)}},
 		"more than":             {Start: 0x1000, Blocks: []*programpb.Block{block(0x1000, 1<<31)}},
 	} {
 		_, _, err := lift.Func(&programpb.Program{}, fn, func(uint64, int) []byte { return nil }, lift.Options{})
@@ -219,6 +220,40 @@ func TestDirectCompares(t *testing.T) {
 			if in.Op == ir.Get && in.Reg.IsFlag() {
 				t.Errorf("condition %d reads %s:\n%s", cc, in.Reg, f)
 			}
+		}
+	}
+}
+
+// TestInheritedCompares wants the second jump of a three-way comparison to read
+// no flag register either, unless an operand has changed or the block has
+// another predecessor.
+func TestInheritedCompares(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		code  []byte
+		flags bool
+	}{
+		{"cmp eax, ebx; jg; jl", []byte{0x39, 0xd8, 0x7f, 0x20, 0x7c, 0x20, 0xc3}, false},
+		{"cmp al, 5; ja; je", []byte{0x3c, 0x05, 0x77, 0x20, 0x74, 0x20, 0xc3}, false},
+		{"test rax, rax; js; je", []byte{0x48, 0x85, 0xc0, 0x78, 0x20, 0x74, 0x20, 0xc3}, false},
+		{"dec eax; js; je", []byte{0xff, 0xc8, 0x78, 0x20, 0x74, 0x20, 0xc3}, false},
+		{"cmp eax, ebx; jg; mov eax, 1; jl", []byte{0x39, 0xd8, 0x7f, 0x20, 0xb8, 1, 0, 0, 0, 0x7c, 0x20, 0xc3}, true},
+		{"cmp eax, [rbx]; jg; jl", []byte{0x3b, 0x03, 0x7f, 0x20, 0x7c, 0x20, 0xc3}, true},
+		{"cmp eax, ebx; jg to the second jump; jl", []byte{0x39, 0xd8, 0x7f, 0x00, 0x7c, 0x20, 0xc3}, true},
+		{"cmp eax, ebx; jg; lahf; jl", []byte{0x39, 0xd8, 0x7f, 0x20, 0x9f, 0x7c, 0x20, 0xc3}, true},
+	} {
+		f, err := lift.Bytes(c.code, 0x1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reads := false
+		for _, b := range f.Blocks {
+			for _, in := range b.Insts {
+				reads = reads || in.Op == ir.Get && in.Reg.IsFlag()
+			}
+		}
+		if reads != c.flags {
+			t.Errorf("%s: reads a flag register: %v\n%s", c.name, reads, f)
 		}
 	}
 }

@@ -54,11 +54,16 @@ type Lifter struct {
 	regs  [guestabi.NumRegs]ir.Value // what each register holds, or None
 	lows  [guestabi.NumGPR]part      // what the low part of a register holds
 	flags producer
+	// origin says by operands what flags says by values; either may be unknown.
+	origin origin
 	ea    address    // of the instruction's memory operand
 	wraps []ir.Value // low 32 bits of each i64 value for which they were asked, or None
 	wrote Flags
 	read  Flags
 	dead  Flags // flags that nothing reads before a later instruction of the block writes them
+
+	preds map[uint64]predecessor // of the guest blocks, by their first addresses
+	atEnd map[uint64]origin      // of the flags, at the end of each guest block lifted so far
 
 	insts     []x86.Inst // of the guest block
 	deadAfter []Flags    // dead for each of insts
@@ -85,7 +90,7 @@ func (l *Lifter) startBlock(b *ir.Block) {
 		l.regs[i] = ir.None
 	}
 	l.lows = [guestabi.NumGPR]part{}
-	l.flags = producer{}
+	l.flags, l.origin = producer{}, origin{}
 	l.ea.block = ir.NoBlock
 	l.wraps = l.wraps[:0]
 	l.ended = false
@@ -134,6 +139,9 @@ func (l *Lifter) setReg(r ir.Reg, v ir.Value) {
 	l.regs[r] = v
 	if r < guestabi.NumGPR {
 		l.lows[r] = part{}
+		if l.origin.kind != byNothing && l.origin.uses(r) {
+			l.origin = origin{}
+		}
 	}
 }
 

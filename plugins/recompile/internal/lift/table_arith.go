@@ -39,6 +39,7 @@ type alu struct {
 	atomic ir.Op // of 32 bits
 	flags  func(l *Lifter, x, y, r ir.Value, w int)
 	same   sameKind
+	kind   producerKind // of the flags, seen from the result
 }
 
 // sameKind says what an operation gives for a register with itself.
@@ -51,11 +52,11 @@ const (
 )
 
 var (
-	addition    = alu{ir.I32Add, ir.I32AtomicRmwAdd, (*Lifter).addFlags, sameNothing}
-	subtraction = alu{ir.I32Sub, ir.I32AtomicRmwSub, (*Lifter).subFlags, sameZero}
-	conjunction = alu{ir.I32And, ir.I32AtomicRmwAnd, logicFlags, sameOperand}
-	disjunction = alu{ir.I32Or, ir.I32AtomicRmwOr, logicFlags, sameOperand}
-	exclusion   = alu{ir.I32Xor, ir.I32AtomicRmwXor, logicFlags, sameZero}
+	addition    = alu{ir.I32Add, ir.I32AtomicRmwAdd, (*Lifter).addFlags, sameNothing, byResult}
+	subtraction = alu{ir.I32Sub, ir.I32AtomicRmwSub, (*Lifter).subFlags, sameZero, byResult}
+	conjunction = alu{ir.I32And, ir.I32AtomicRmwAnd, logicFlags, sameOperand, byLogic}
+	disjunction = alu{ir.I32Or, ir.I32AtomicRmwOr, logicFlags, sameOperand, byLogic}
+	exclusion   = alu{ir.I32Xor, ir.I32AtomicRmwXor, logicFlags, sameZero, byLogic}
 )
 
 func logicFlags(l *Lifter, _, _, r ir.Value, w int) { l.logicFlags(r, w) }
@@ -100,6 +101,7 @@ func binop(a alu) handler {
 		r := l.op(a.op, x, y)
 		l.set(in.Args[0], r)
 		a.flags(l, x, y, r, w)
+		l.remember(a.kind, w, in.Args[0], nil)
 		return nil
 	}
 }
@@ -115,6 +117,7 @@ func (l *Lifter) sameRegister(a alu, in x86.Inst, w int) bool {
 		x := l.raw(reg, w)
 		l.set(reg, x)
 		l.logicFlags(x, w)
+		l.remember(byLogic, w, reg, nil)
 		return true
 	}
 	l.set(reg, l.constW(w, 0))
@@ -148,6 +151,13 @@ func compareOp(a alu) handler {
 			r = l.op(a.op, x, y)
 		}
 		a.flags(l, x, y, r, w)
+		if a.kind == byLogic {
+			if r == x {
+				l.remember(byLogic, w, in.Args[0], nil)
+			}
+			return nil
+		}
+		l.remember(bySub, w, in.Args[0], in.Args[1])
 		return nil
 	}
 }
@@ -238,6 +248,7 @@ func stepOp(a alu, delta int64) handler {
 		}
 		l.resultFlags(r, w)
 		l.flags = producer{kind: byResult, w: w, r: r}
+		l.remember(byResult, w, in.Args[0], nil)
 		return nil
 	}
 }
