@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -343,6 +344,47 @@ func TestFanOutIsCachedByItem(t *testing.T) {
 	}
 	if got := f.read(third.Of(stage.KindAssemble).Outputs[0]); got != "X!\nB!\nA!" {
 		t.Errorf("the third run gave %q", got)
+	}
+}
+
+// TestBadItem ends the build or, with onError: continue, leaves the item out.
+func TestBadItem(t *testing.T) {
+	f := newFixture(t)
+	source := []stage.Descriptor{f.put("a\npoison\nc")}
+	p := f.pipeline()
+	_, err := f.runner.Run(context.Background(), f.plan(p), source)
+	if err == nil || !strings.Contains(err.Error(), "stage loud on /line2 (sha256:") || !strings.Contains(err.Error(), "poison cannot be made louder") {
+		t.Errorf("error %v", err)
+	}
+	p.Stages[1].Continue = true
+	out, err := f.runner.Run(context.Background(), f.plan(p), source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := f.read(out.Of(stage.KindAssemble).Outputs[0]); got != "A!\nC!" {
+		t.Errorf("the pipeline gave %q", got)
+	}
+	d := out.Stages[1].Diagnostics
+	if i := slices.IndexFunc(d, func(d stage.Diagnostic) bool { return d.Severity == stage.SeverityError }); i < 0 || d[i].Subject != "/line2" {
+		t.Errorf("diagnostics %+v", d)
+	}
+}
+
+func TestGrantedPath(t *testing.T) {
+	f := newFixture(t)
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "data"), []byte("granted"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	spec := f.spec(Sandbox)
+	config := `{"how":"read","path":"` + dir + `/data"}`
+	if _, err := f.one(spec, "bad", config); err == nil {
+		t.Error("a path that is not granted can be read")
+	}
+	spec.Permissions.Paths = []string{dir}
+	out, err := f.one(spec, "bad", config)
+	if err != nil || f.read(out.Outputs[0]) != "granted" {
+		t.Errorf("a path that is granted cannot be read: %v", err)
 	}
 }
 

@@ -62,8 +62,12 @@ type StageSpec struct {
 	Needs   []Need
 	ForEach string          // media type to fan out over, "" if not
 	With    json.RawMessage // canonical JSON object
+	// Continue says that an item of a fan-out that the stage cannot handle is
+	// reported and left out, instead of ending the build.
+	Continue bool
 
 	Pos, UsesPos, ForEachPos Pos
+	onErrorPos               Pos
 	with                     *yaml.Node
 }
 
@@ -350,6 +354,15 @@ func (d *pipelineDecoder) stage(key, n *yaml.Node) *StageSpec {
 				d.errorf(n, "forEach: %q is no media type, nor one of the short names %s", s.ForEach, strings.Join(sortedKeys(shortTypes()), ", "))
 			}
 		},
+		"onError": func(n *yaml.Node) {
+			s.onErrorPos = d.pos(n)
+			switch n.Value {
+			case "stop", "continue":
+				s.Continue = n.Value == "continue"
+			default:
+				d.errorf(n, "onError must be stop or continue, not %s %q", kindOf(n), n.Value)
+			}
+		},
 		"with": func(n *yaml.Node) { s.with, s.With = n, d.with(n) },
 	})
 	return s
@@ -421,6 +434,9 @@ func (d *pipelineDecoder) check(p *Pipeline) {
 		}
 		if len(s.Needs) == 0 {
 			d.errs = append(d.errs, errorAt(s.Pos, "stage %s needs nothing: it would have no input (needs: [%s] is the image)", s.Name, SourceName))
+		}
+		if s.Continue && s.ForEach == "" {
+			d.errs = append(d.errs, errorAt(s.onErrorPos, "stage %s: onError: continue is for stages with forEach", s.Name))
 		}
 		seen := make(map[string]bool)
 		for _, need := range s.Needs {

@@ -65,6 +65,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a stage called source", "  second:", "  source:", `no stage may have it`},
 		{"a name that is none", "  second:", "  Se cond:", `"Se cond" is no name`},
 		{"forEach of nothing", "forEach: elf", "forEach: executables", `p.yaml:15:14: forEach: "executables" is no media type, nor one of the short names elf, program, unit`},
+		{"onError of neither kind", "forEach: elf", "forEach: elf\n    onError: ignore", `p.yaml:16:14: onError must be stop or continue`},
+		{"onError without forEach", "needs: [source]", "needs: [source]\n    onError: continue", `p.yaml:12:14: stage first: onError: continue is for stages with forEach`},
 		{"memory that is no size", "memory: 64MiB", "memory: lots", `p.yaml:7:27: memory must be a size such as 512MiB`},
 		{"negative memory", "memory: 64MiB", "memory: -1", "memory must be a size"},
 		{"a timeout that is none", "timeout: 1m", "timeout: soon", "timeout must be a duration"},

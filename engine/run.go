@@ -19,9 +19,11 @@ import (
 
 	"megabinary.dev/engine/cache"
 	"megabinary.dev/engine/progress"
+	"megabinary.dev/engine/remote"
 	"megabinary.dev/engine/store"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/stage"
+	"megabinary.dev/sdk/stage/serve"
 	"megabinary.dev/sdk/stage/stagepb"
 )
 
@@ -175,7 +177,10 @@ func (x *run) stage(ctx context.Context, s *PlannedStage) error {
 		group.Go(func() error {
 			entry, hit, err := x.item(groupCtx, s, it)
 			if err != nil {
-				return err
+				if !s.Spec.Continue || !itemFault(err) || groupCtx.Err() != nil {
+					return err
+				}
+				entry = cache.Entry{Diagnostics: []stage.Diagnostic{{Severity: stage.SeverityError, Message: "left out: " + err.Error()}}}
 			}
 			entries[i] = entry
 			if hit {
@@ -196,6 +201,15 @@ func (x *run) stage(ctx context.Context, s *PlannedStage) error {
 	}
 	close(x.done[s])
 	return nil
+}
+
+// itemFault says whether an error is about the item that a stage was given: the
+// stage refused it, or its plugin crashed or hung over it.
+func itemFault(err error) bool {
+	var refused *serve.StageError
+	var crashed *remote.CrashError
+	var hung *remote.TimeoutError
+	return (errors.As(err, &refused) || errors.As(err, &crashed) || errors.As(err, &hung)) && !errors.Is(err, syscall.ENOSPC)
 }
 
 // collect adds one item's result. Outputs of a fan-out say what they were made

@@ -203,6 +203,44 @@ func (o operator) checkBaseLayers(s summary) {
 	}
 }
 
+// TestLyingELF builds an image with a file that no analyzer can make sense of:
+// it is left out and refused, and the others are built.
+func TestLyingELF(t *testing.T) {
+	o := newOperator(t)
+	liar := tinyELF(1)
+	binary.LittleEndian.PutUint64(liar[64+40:], 1) // less memory than file
+	img, err := images.Image(v1.Config{}, []images.File{
+		{Path: "/liar", Mode: 0o755, Data: liar}, {Path: "/tiny", Mode: 0o755, Data: tinyELF(7)},
+		{Path: "/short", Mode: 0o755, Data: tinyELF(2)[:125]},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := images.WriteLayout(o.path("liar"), "latest", img); err != nil {
+		t.Fatal(err)
+	}
+	s := summaryOf(t, o.run("build", "--json", "oci:"+o.path("liar"), "-o", "oci:"+o.path("out")))
+	if s.Diagnostics["error"] != 1 {
+		t.Errorf("the summary counts %v", s.Diagnostics)
+	}
+	var r report
+	if err := json.Unmarshal([]byte(o.run("inspect", "--json", "oci:"+o.path("out"))), &r); err != nil {
+		t.Fatal(err)
+	}
+	verdicts := map[string]artifact.Verdict{}
+	for _, f := range r.Files {
+		verdicts[f.Paths[0].Path] = f.Verdict
+		if f.Verdict == artifact.VerdictRefuse && f.Reason == "" {
+			t.Errorf("%s is refused without a reason", f.Paths[0].Path)
+		}
+	}
+	want := map[string]artifact.Verdict{"/liar": artifact.VerdictRefuse, "/short": artifact.VerdictRefuse, "/tiny": artifact.VerdictRun}
+	if !reflect.DeepEqual(verdicts, want) {
+		t.Errorf("the verdicts are %v", verdicts)
+	}
+	o.run("verify", "oci:"+o.path("out"))
+}
+
 func TestSourceDateEpoch(t *testing.T) {
 	o := newOperator(t)
 	source := o.tinyImage()

@@ -25,6 +25,7 @@ import (
 
 	"megabinary.dev/engine/remote"
 	"megabinary.dev/sdk/stage"
+	"megabinary.dev/sdk/stage/serve"
 	"megabinary.dev/sdk/stage/stagepb"
 )
 
@@ -194,7 +195,7 @@ func (p *Plugin) Run(ctx context.Context, req *stagepb.RunRequest, on func(*stag
 	case *stagepb.Event_Result:
 		return of.Result, nil
 	case *stagepb.Event_Failure:
-		return nil, errors.New(of.Failure.GetMessage())
+		return nil, &serve.StageError{Message: of.Failure.GetMessage()}
 	}
 	return nil, p.nonsense(errors.New("neither a result nor a failure"))
 }

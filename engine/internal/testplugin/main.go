@@ -54,6 +54,9 @@ func (upper) Run(_ context.Context, req stage.Request) error {
 			return err
 		}
 		req.Progress(int64(i), int64(len(req.Inputs())), d.Digest)
+		if bytes.Equal(text, []byte("poison")) {
+			return errors.New("poison cannot be made louder")
+		}
 		if err := write(req, typeText, append(bytes.ToUpper(text), config.Suffix...), nil); err != nil {
 			return err
 		}
