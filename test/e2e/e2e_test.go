@@ -231,7 +231,7 @@ func TestRunFlagsAndExitCodes(t *testing.T) {
 		{"the default command reads no input without -i", "echo no\n", []string{"IMAGE"}, "", 0},
 		{"-i gives input", "echo yes\n", []string{"-i", "IMAGE"}, "yes\n", 0},
 		{"status", "", []string{"IMAGE", "sh", "-c", "exit 42"}, "", 42},
-		{"killed by a signal", "", []string{"IMAGE", "sh", "-c", `sh -c 'kill -9 $$'; exit $?`}, "", 137},
+		{"killed by a signal", "", []string{"IMAGE", "sh", "-c", `sh -c 'kill -9 $$'; exit $?`}, "Killed\n", 137},
 		{"-e", "", []string{"-e", "A=b c", "IMAGE", "sh", "-c", "echo $A"}, "b c\n", 0},
 		{"-w", "", []string{"-w", "/demo", "IMAGE", "pwd"}, "/demo\n", 0},
 		{"-u", "", []string{"-u", "1000", "IMAGE", "id", "-u"}, "1000\n", 0},
