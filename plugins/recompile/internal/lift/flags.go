@@ -80,6 +80,7 @@ const (
 	bySub                         // of x - y
 	byResult                      // ZF and SF of r; the others only in registers
 	byLogic                       // ZF and SF of r; CF and OF are 0
+	byFloat                       // ZF, PF and CF of comparing the floats x and y
 )
 
 // producer remembers what set the flags last in this block, so that a
@@ -283,6 +284,8 @@ func (l *Lifter) compare(c condition) ir.Value {
 	switch p.kind {
 	case bySub:
 		return l.compareSub(c, p)
+	case byFloat:
+		return l.compareFloat(c, p)
 	case byResult, byLogic:
 		switch c {
 		case condE, condNE, condS, condNS:

@@ -193,8 +193,44 @@ func compareFlags(t *floatType) func(*Lifter, x86.Inst) {
 		y := l.scalar(t, in.Args[1])
 		x := l.scalar(t, in.Args[0])
 		l.clearFlags(OF | SF | AF)
-		l.setFlag(ZF, l.not(l.b.Op(ir.I32Or, l.b.Op(t.lt, x, y), l.b.Op(t.gt, x, y))))
-		l.setFlag(PF, l.unordered(t, x, y))
-		l.setFlag(CF, l.not(l.b.Op(t.ge, x, y)))
+		if l.wants(ZF) {
+			l.setFlag(ZF, l.not(l.b.Op(ir.I32Or, l.b.Op(t.lt, x, y), l.b.Op(t.gt, x, y))))
+		}
+		if l.wants(PF) {
+			l.setFlag(PF, l.unordered(t, x, y))
+		}
+		if l.wants(CF) {
+			l.setFlag(CF, l.not(l.b.Op(t.ge, x, y)))
+		}
+		l.flags = producer{kind: byFloat, x: x, y: y}
 	}
+}
+
+// compareFloat returns condition c after compareFlags on x and y, or None if c
+// looks at other flags.
+func (l *Lifter) compareFloat(c condition, p producer) ir.Value {
+	t := &f64Ops
+	if l.b.TypeOf(p.x) == ir.F32 {
+		t = &f32Ops
+	}
+	var v ir.Value
+	switch c &^ 1 {
+	case condB:
+		v = l.b.Op(t.ge, p.x, p.y)
+	case condBE:
+		v = l.b.Op(t.gt, p.x, p.y)
+	case condE:
+		v = l.b.Op(ir.I32Or, l.b.Op(t.lt, p.x, p.y), l.b.Op(t.gt, p.x, p.y))
+	case condP:
+		if v = l.unordered(t, p.x, p.y); c == condP {
+			return v
+		}
+		return l.not(v)
+	default:
+		return ir.None
+	}
+	if c&1 == 0 { // below, equal, below or equal: also if unordered
+		return l.not(v)
+	}
+	return v
 }

@@ -126,9 +126,15 @@ func liftFcomi(l *Lifter, in x86.Inst) error {
 	v := l.wrap(r)
 	l.clearFlags(OF | SF | AF)
 	one := l.b.I32(1)
-	l.setFlag(ZF, l.b.Op(ir.I32And, v, one))
-	l.setFlag(PF, l.b.Op(ir.I32And, l.b.Op(ir.I32ShrU, v, one), one))
-	l.setFlag(CF, l.b.Op(ir.I32ShrU, v, l.b.I32(2)))
+	if l.wants(ZF) {
+		l.setFlag(ZF, l.b.Op(ir.I32And, v, one))
+	}
+	if l.wants(PF) {
+		l.setFlag(PF, l.b.Op(ir.I32And, l.b.Op(ir.I32ShrU, v, one), one))
+	}
+	if l.wants(CF) {
+		l.setFlag(CF, l.b.Op(ir.I32ShrU, v, l.b.I32(2)))
+	}
 	return nil
 }
 
