@@ -56,11 +56,11 @@ type Lifter struct {
 	flags producer
 	// origin says by operands what flags says by values; either may be unknown.
 	origin origin
-	ea    address    // of the instruction's memory operand
-	wraps []ir.Value // low 32 bits of each i64 value for which they were asked, or None
-	wrote Flags
-	read  Flags
-	dead  Flags // flags that nothing reads before a later instruction of the block writes them
+	ea     address    // of the instruction's memory operand
+	wraps  []ir.Value // low 32 bits of each i64 value for which they were asked, or None
+	wrote  Flags
+	read   Flags
+	dead   Flags // flags that nothing reads before a later instruction of the block writes them
 
 	preds map[uint64]predecessor // of the guest blocks, by their first addresses
 	atEnd map[uint64]origin      // of the flags, at the end of each guest block lifted so far
