@@ -97,7 +97,8 @@ func TestSwitches(t *testing.T) {
 	} {
 		t.Run(strings.Join(flags, ""), func(t *testing.T) {
 			p, _ := analyzeFile(t, build(t, "flow.c", "gcc", "gcc", append([]string{"-fno-inline", "-fno-tree-switch-conversion"}, flags...)...))
-			for name, want := range map[string]int{"byteSwitch": 8, "unbounded": 6, "interpret": 6} {
+			// gcc -Os takes the last case of byteSwitch for the default.
+			for name, want := range map[string]int{"byteSwitch": 7, "unbounded": 6, "interpret": 6} {
 				if got := tableTargets(p, name); got < want {
 					t.Errorf("%s: a jump has %d targets, want %d", name, got, want)
 				}
