@@ -27,17 +27,17 @@ type built struct {
 	file       []byte
 	report     artifact.UnitReport
 	megabinary []byte
-	times      map[string]time.Duration
+	times      map[string]time.Duration // user CPU time
 }
 
 func build(t testing.TB, file []byte, opts recompile.Options) *built {
 	t.Helper()
 	ctx := context.Background()
 	b := &built{file: file, times: map[string]time.Duration{}}
-	start := time.Now()
+	start := userTime()
 	lap := func(what string) {
-		b.times[what] = time.Since(start)
-		start = time.Now()
+		b.times[what] = userTime() - start
+		start = userTime()
 	}
 	p, err := analyzeelf.Analyze(ctx, bytes.NewReader(file), int64(len(file)), analyzeelf.Options{})
 	if err != nil {
@@ -69,7 +69,7 @@ func build(t testing.TB, file []byte, opts recompile.Options) *built {
 type result struct {
 	stdout     string
 	code       int
-	compile    time.Duration
+	compile    time.Duration // user CPU time of compiling
 	elapsed    time.Duration // user CPU time of running
 	safepoints int
 }
@@ -77,13 +77,13 @@ type result struct {
 func (b *built) run(t testing.TB, o machine.WazeroOptions, base guestabi.PC, stdin string, args ...string) result {
 	t.Helper()
 	ctx := context.Background()
-	start := time.Now()
+	before := userTime()
 	e, err := machine.NewWazero(ctx, b.megabinary, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer e.Close(ctx)
-	r := result{compile: time.Since(start)}
+	r := result{compile: userTime() - before}
 	mem, err := machine.NewMemory(512 << 20)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +103,7 @@ func (b *built) run(t testing.TB, o machine.WazeroOptions, base guestabi.PC, std
 	k.m.SaveContext(&c)
 	c.GPR[guestabi.RSP] = rsp
 	k.m.LoadContext(&c)
-	before := userTime()
+	before = userTime()
 	for !k.exited {
 		if pc, err = k.m.Run(pc); err != nil {
 			t.Fatalf("running %v: %v (near %#x)\noutput: %s", args, err, pc, k.stdout.String())

@@ -72,6 +72,9 @@ func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
 		special: specials(), promoted: map[ir.Reg]uint32{}, free: map[ir.Type][]uint32{},
 	}
 	x.body.Local(wasm.I32) // localPC
+	if x.shape.count > maxRoutes {
+		return x.refusal(label), nil
+	}
 	x.findClears()
 	x.body.Block(wasm.BlockVoid) // its end is the exit
 	x.openScopes(-1)
@@ -86,6 +89,17 @@ func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
 	x.body.End()
 	x.body.LocalGet(localPC)
 	return x.body.Func(env.FuncType, label), nil
+}
+
+// refusal is the body of a function that is too large to be translated: a miss
+// whenever it is entered.
+func (x *fn) refusal(label string) wasm.Func {
+	x.body.I32Const(int32(guestabi.FaultMiss))
+	x.pc(x.f.PC)
+	x.body.LocalGet(localResume)
+	x.body.Op(wasm.OpI32Add)
+	x.body.ReturnCall(x.env.Helpers[guestabi.FuncFault])
+	return x.body.Func(x.env.FuncType, label)
 }
 
 // exit returns the depth of the exit's label.

@@ -30,7 +30,12 @@ type shape struct {
 	open   map[int][]scope // by begin, outermost first
 	closes []int           // position -> scopes that end there
 	routes map[int][]route // loop, or -1 for the prologue -> routes, by offset
+	count  int             // of routes
 }
+
+// maxRoutes bounds the routes of a function: entries times the loops around
+// them. Real functions have some thousands; a made-up one could have billions.
+const maxRoutes = 1 << 18
 
 // Successors returns the targets of a terminator, by slot.
 func Successors(t *ir.Term) []ir.BlockID {
@@ -161,6 +166,9 @@ func (s *shape) findRoutes(f *ir.Func) {
 				}
 			}
 			s.routes[at] = append(s.routes[at], route{offset, pos})
+			if s.count++; s.count > maxRoutes {
+				return
+			}
 		}
 	}
 	for _, r := range s.routes {

@@ -337,7 +337,12 @@ func TestRandomPrograms(t *testing.T) {
 					t.Fatalf("%v\n%s", err, f)
 				}
 			}
-			m, err := Unit(&Input{Name: "fuzz", Funcs: funcs, Low: fuzzPC, High: fuzzPC + perUnit*fuzzGap})
+			after := make([]*ir.Func, len(funcs))
+			for i, f := range funcs {
+				c := *f
+				after[i] = &c
+			}
+			m, err := Unit(&Input{Name: "fuzz", Funcs: after, Low: fuzzPC, High: fuzzPC + perUnit*fuzzGap})
 			if err != nil {
 				t.Fatal(err)
 			}

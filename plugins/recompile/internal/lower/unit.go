@@ -24,7 +24,7 @@ type Input struct {
 	Workers int // functions lowered at a time
 }
 
-// Unit lowers all functions and returns the module.
+// Unit lowers all functions, whose blocks it takes away, and returns the module.
 func Unit(in *Input) (*wasm.Module, error) {
 	if in.High < in.Low {
 		return nil, fmt.Errorf("lowering %s: code ends at %#x, before it begins at %#x", in.Name, in.High, in.Low)
@@ -157,6 +157,7 @@ func (u *unit) functions() error {
 			for i := range next {
 				f := u.in.Funcs[i]
 				u.m.Funcs[i], errs[i] = Func(f, u.env, Label(f))
+				f.Blocks = nil // the IR of a whole program is large
 			}
 		}()
 	}
