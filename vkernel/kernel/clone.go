@@ -119,6 +119,7 @@ func (t *Task) newChild(a *CloneArgs) (*Task, error) {
 	}
 	child := newTask(t.c, tg, tid)
 	child.comm.Store(t.comm.Load())
+	child.affinity.Store(t.affinity.Load())
 	child.sig.blocked = t.sig.blocked
 	if t.sig.haveSaved {
 		child.sig.blocked = t.sig.saved

@@ -61,6 +61,18 @@ func (t *Task) SetSegmentBase(which int, v uint64) {
 	c.GPR[guestabi.RAX], c.PC = 0, uint64(t.next)
 }
 
+// SetAffinity keeps a mask of CPUs, which must not be changed afterwards. It has
+// no effect on where the task runs.
+func (t *Task) SetAffinity(mask []byte) { t.affinity.Store(&mask) }
+
+// Affinity returns what SetAffinity kept, nil if nothing.
+func (t *Task) Affinity() []byte {
+	if p := t.affinity.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
 // SetNoNewPrivs implements PR_SET_NO_NEW_PRIVS.
 func (t *Task) SetNoNewPrivs() { t.noNewPrivs = true }
 

@@ -36,6 +36,8 @@ type Task struct {
 	tg   *ThreadGroup // never changes
 	tid  atomic.Int64 // changes if a thread that is not the leader calls execve
 	comm atomic.Pointer[string]
+	// affinity is sched_setaffinity's mask; nil: all CPUs.
+	affinity atomic.Pointer[[]byte]
 
 	machine machine.Machine
 	mm      atomic.Pointer[mm.AddressSpace]

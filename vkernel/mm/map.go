@@ -6,6 +6,9 @@ import (
 	"megabinary.dev/vkernel/machine"
 )
 
+// maxVMAs bounds the list (vm.max_map_count of Linux).
+const maxVMAs = 65530
+
 // MapOpts are the arguments of mmap(2), checked for form by the caller.
 type MapOpts struct {
 	Addr      uint64 // hint, or the place if Fixed
@@ -71,7 +74,7 @@ func (as *AddressSpace) mapLocked(o MapOpts, n uint64, obj *object) (uint64, err
 	if o.Fixed && !o.NoReplace {
 		as.remove(addr, addr+n)
 	}
-	if !as.fits(n) {
+	if !as.fits(n) || len(as.vmas) >= maxVMAs {
 		return 0, linux.ENOMEM
 	}
 	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, Name: o.Name, Offset: o.NameOffset, object: obj}
@@ -173,7 +176,7 @@ func (as *AddressSpace) Protect(addr, length uint64, prot uint32) error {
 	defer as.mu.Unlock()
 	// Linux changes what comes before the hole, too; a program cannot rely on
 	// either.
-	if !as.covered(addr, addr+n) {
+	if !as.covered(addr, addr+n) || len(as.vmas) >= maxVMAs {
 		return linux.ENOMEM
 	}
 	as.each(addr, addr+n, func(v *VMA) { v.Prot = prot })

@@ -196,38 +196,54 @@ func taskArg(t *kernel.Task, a kernel.Args, i int) (*kernel.Task, error) {
 	return nil, linux.ESRCH
 }
 
-// schedGetaffinity implements sched_getaffinity(2): every host CPU.
-func schedGetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
-	if _, err := taskArg(t, a, 0); err != nil {
-		return 0, err
-	}
+// hostCPUs is the mask of all CPUs that guests see, in whole words as the kernel
+// writes it.
+func hostCPUs() []byte {
 	cpus := runtime.NumCPU()
-	n := uint64((cpus + 63) / 64 * 8)
-	if a.Uint(1) < uint32(n) || a.Uint(1)&7 != 0 {
-		return 0, linux.EINVAL
-	}
-	mask := make([]byte, n)
+	mask := make([]byte, (cpus+63)/64*8)
 	for i := range cpus {
 		mask[i/8] |= 1 << (i % 8)
 	}
-	return n, t.CopyOut(a.Addr(2), mask)
+	return mask
 }
 
-// schedSetaffinity checks its arguments; the host schedules as it likes.
+// schedGetaffinity implements sched_getaffinity(2).
+func schedGetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
+	target, err := taskArg(t, a, 0)
+	if err != nil {
+		return 0, err
+	}
+	mask := target.Affinity()
+	if mask == nil {
+		mask = hostCPUs()
+	}
+	if uint64(a.Uint(1)) < uint64(len(mask)) || a.Uint(1)&7 != 0 {
+		return 0, linux.EINVAL
+	}
+	return uint64(len(mask)), t.CopyOut(a.Addr(2), mask)
+}
+
+// schedSetaffinity keeps the mask; the host schedules as it likes.
 func schedSetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
-	if _, err := taskArg(t, a, 0); err != nil {
+	target, err := taskArg(t, a, 0)
+	if err != nil {
 		return 0, err
 	}
-	mask := make([]byte, min(a.Uint(1), 1024))
-	if err := t.CopyIn(a.Addr(2), mask); err != nil {
+	mask := hostCPUs()
+	want := make([]byte, len(mask))
+	if err := t.CopyIn(a.Addr(2), want[:min(int(min(a.Uint(1), 1024)), len(want))]); err != nil {
 		return 0, err
 	}
-	for i := range min(runtime.NumCPU(), 8*len(mask)) {
-		if mask[i/8]>>(i%8)&1 != 0 {
-			return 0, nil
-		}
+	any := byte(0)
+	for i := range mask {
+		mask[i] &= want[i]
+		any |= mask[i]
 	}
-	return 0, linux.EINVAL
+	if any == 0 {
+		return 0, linux.EINVAL
+	}
+	target.SetAffinity(mask)
+	return 0, nil
 }
 
 // schedGetparam implements sched_getparam(2): priority 0.

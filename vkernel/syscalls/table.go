@@ -161,7 +161,7 @@ func rows() map[int]Row {
 		200: full("tkill", tkill, strace.Int, strace.Signal),
 		201: full("time", timeCall, strace.Addr),
 		202: partial("No priority inheritance.", "futex", futex, strace.Addr, futexOp, strace.Int, strace.Addr, strace.Addr, strace.Hex),
-		203: partial("The mask is checked and has no effect.", "sched_setaffinity", schedSetaffinity, strace.Int, strace.Size, strace.Addr),
+		203: partial("The mask is kept and has no effect.", "sched_setaffinity", schedSetaffinity, strace.Int, strace.Size, strace.Addr),
 		204: full("sched_getaffinity", schedGetaffinity, strace.Int, strace.Size, strace.Addr),
 		218: full("set_tid_address", setTIDAddress, strace.Addr),
 		219: full("restart_syscall", restartSyscall),
