@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"strconv"
 	"time"
 
 	"megabinary.dev/sdk/guestabi"
@@ -65,7 +66,7 @@ func (t *Task) Clone(a CloneArgs) (int, error) {
 		child.vforkDone = done
 	}
 	if a.Flags&linux.CLONE_THREAD == 0 {
-		t.Record(audit.Record{Event: "fork", Args: nil, Status: &tid})
+		t.Record(audit.Record{Event: "fork", Args: []string{strconv.Itoa(tid)}})
 	}
 	child.start(next)
 	if done != nil {
@@ -158,7 +159,7 @@ func (t *Task) newProcess(a *CloneArgs, pid int) *ThreadGroup {
 	tg.session, tg.pgid = t.tg.session, t.tg.pgid
 	tg.exitSignal = a.ExitSignal
 	tg.limits, tg.lastProg, tg.dumpable = t.tg.limits, t.tg.lastProg, t.tg.dumpable
-	tg.oomScore, tg.nice = t.tg.oomScore, t.tg.nice
+	tg.nice = t.tg.nice
 	tg.limitsChanged()
 	if a.Flags&linux.CLONE_SIGHAND != 0 {
 		tg.actions = t.tg.actions

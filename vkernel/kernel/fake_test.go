@@ -236,6 +236,9 @@ func (m *fakeMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 	}
 }
 
+// maxTasks is how many tasks a world's container may have.
+const maxTasks = 64
+
 // world is a container over scripts, ready to start.
 type world struct {
 	t     testing.TB
@@ -288,7 +291,7 @@ func newWorld(t testing.TB, programs map[string]*script) *world {
 	d := syscalls.NewDispatcher(o)
 	k := kernel.New(d, slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	w.c = k.NewContainer(context.Background(), kernel.ContainerConfig{ID: "test", Hostname: "guest", Engine: engine,
-		Units: units, Controller: controller, Audit: log, Memory: 32 << 20})
+		Units: units, Controller: controller, Audit: log, Memory: 32 << 20, MaxTasks: maxTasks})
 	return w
 }
 

@@ -144,7 +144,8 @@ const maxPID = 1 << 22
 
 // allocPID returns a free tid, or EAGAIN. c.mu is held.
 func (c *Container) allocPID() (int, error) {
-	if c.closing || len(c.tasks) >= c.cfg.MaxTasks || c.ctx.Err() != nil {
+	// Zombies count, too: nobody may be made to keep any number of them.
+	if c.closing || max(len(c.tasks), len(c.groups)) >= c.cfg.MaxTasks || c.ctx.Err() != nil {
 		return 0, linux.EAGAIN
 	}
 	for range maxPID {

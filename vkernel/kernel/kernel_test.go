@@ -461,3 +461,54 @@ func TestTrace(t *testing.T) {
 		t.Errorf("trace:\n%s\nwant:\n%s", got, want)
 	}
 }
+
+func TestContainersAreSeparate(t *testing.T) {
+	// Each forks and kills every process that it can see but init.
+	s := newScript().sys(sysFork).jumpIf("child", func(g *guest) bool { return g.rax() == 0 })
+	s.do(func(g *guest) { g.put64(dataAt, g.rax()) })
+	s.sys(sysKill, ^uint64(0), linux.SIGKILL)
+	s.sys(sysWait4, ^uint64(0), dataAt+8, 0, 0)
+	s.exit(func(g *guest) uint64 { return g.u64(dataAt)<<4 | uint64(g.u32(dataAt+8)) })
+	s.label("child").sys(sysPause).jumpIf("child", func(*guest) bool { return true })
+	const containers = 8
+	statuses := make(chan int, containers)
+	for range containers {
+		w := newWorld(t, map[string]*script{"prog": s})
+		if err := w.start("/bin/prog"); err != nil {
+			t.Fatal(err)
+		}
+		go func() { statuses <- w.c.Wait() }()
+	}
+	for range containers {
+		if got := <-statuses; got != exited(2<<4|linux.SIGKILL) {
+			t.Errorf("wait status %#x", got)
+		}
+	}
+}
+
+func TestKillEndsAContainer(t *testing.T) {
+	s := newScript().sys(sysFork).sys(sysFork)
+	s.label("loop").jumpIf("loop", func(*guest) bool { return true })
+	w := newWorld(t, map[string]*script{"prog": s})
+	if err := w.start("/bin/prog"); err != nil {
+		t.Fatal(err)
+	}
+	w.c.Kill()
+	wantStatus(t, w.c.Wait(), linux.SIGKILL)
+	if left := w.c.ThreadGroups(); len(left) != 0 {
+		t.Errorf("%d processes are left", len(left))
+	}
+}
+
+func TestTaskLimit(t *testing.T) {
+	// A fork bomb ends with EAGAIN.
+	s := newScript().label("more").sys(sysFork).jumpIf("child", func(g *guest) bool { return g.rax() == 0 })
+	s.jumpIf("more", func(g *guest) bool { return int64(g.rax()) > 0 })
+	s.exit(func(g *guest) uint64 { return -g.rax() })
+	s.label("child").sys(sysPause).jumpIf("child", func(*guest) bool { return true })
+	w := newWorld(t, map[string]*script{"prog": s})
+	wantStatus(t, w.run("/bin/prog"), exited(int(linux.EAGAIN)))
+	if n := w.c.Forks(); n != maxTasks {
+		t.Errorf("%d tasks were made, %d are allowed", n, maxTasks)
+	}
+}

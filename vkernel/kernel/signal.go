@@ -102,8 +102,6 @@ const (
 	synchronous = linux.SignalSet(1)<<(linux.SIGSEGV-1) | linux.SignalSet(1)<<(linux.SIGBUS-1) |
 		linux.SignalSet(1)<<(linux.SIGILL-1) | linux.SignalSet(1)<<(linux.SIGTRAP-1) |
 		linux.SignalSet(1)<<(linux.SIGFPE-1) | linux.SignalSet(1)<<(linux.SIGSYS-1)
-	coreSignals = synchronous | linux.SignalSet(1)<<(linux.SIGQUIT-1) | linux.SignalSet(1)<<(linux.SIGABRT-1) |
-		linux.SignalSet(1)<<(linux.SIGXCPU-1) | linux.SignalSet(1)<<(linux.SIGXFSZ-1)
 )
 
 // kernelInfo is the siginfo of a signal that no process sent.
@@ -393,8 +391,7 @@ func (tg *ThreadGroup) notifyParentStop(code, status int) {
 	_ = p.send(linux.SIGCHLD, i) // a standard signal always fits
 }
 
-// force generates a signal that cannot be ignored or blocked: a fault. It
-// reports false if the process ends by it at once.
+// force generates a signal that cannot be ignored or blocked: a fault.
 func (t *Task) force(info linux.Siginfo) {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()

@@ -42,14 +42,12 @@ type ThreadGroup struct {
 	contEvent bool
 	resumed   chan struct{} // closed when stopped becomes false
 
-	execd        bool // has called execve since fork: setpgid refuses
-	subreaper    bool
-	hasSubreaper bool // an ancestor is one
+	execd     bool // has called execve since fork: setpgid refuses
+	subreaper bool
 
 	limits     [linux.RLIM_NLIMITS]linux.Rlimit
 	timers     timers
 	dumpable   int
-	oomScore   int
 	nice       int
 	cpuDone    time.Duration // of threads that have ended
 	childCPU   time.Duration // of children that were waited for

@@ -53,6 +53,9 @@ func (c *Call) End(tid int, name string, kinds []Kind, args []string, errName fu
 	switch {
 	case c.Err != nil:
 		ret = "-1 " + errName(c.Err)
+		if e := errName(c.Err); strings.HasPrefix(e, "ERESTART") {
+			ret = "? " + e // the guest never sees it
+		}
 	case int64(c.Ret) >= 0 && c.Ret < 1<<31:
 		ret = strconv.FormatUint(c.Ret, 10)
 	default:
