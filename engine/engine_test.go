@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ type fixture struct {
 
 const typeText = "text/plain"
 
-// buildDir is where TestMain builds the test plugin.
+// buildDir is where the test plugin is built.
 var buildDir string
 
 func TestMain(m *testing.M) {
@@ -50,15 +51,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	code := 1
-	if err := buildTestPlugin(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-	} else {
-		code = m.Run()
-	}
+	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
 }
+
+// builtPlugin builds the test plugin both ways, once.
+var builtPlugin = sync.OnceValue(buildTestPlugin)
 
 func buildTestPlugin() error {
 	process := exec.Command("go", "build", "-o", filepath.Join(buildDir, "testplugin"), "./internal/testplugin")
@@ -74,6 +73,9 @@ func buildTestPlugin() error {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
+	if err := builtPlugin(); err != nil {
+		t.Fatal(err)
+	}
 	s, err := store.Open(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
 		t.Fatal(err)

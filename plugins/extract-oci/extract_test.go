@@ -389,3 +389,22 @@ func TestMismatches(t *testing.T) {
 		})
 	}
 }
+
+// FuzzLayer feeds bytes that call themselves a layer: an error is right, a panic
+// is not.
+func FuzzLayer(f *testing.F) {
+	f.Add(tarOf(f, []entry{symlink("l", "/etc"), file("l/x", "1"), hardlink("y", "l/x"), file(".wh.y", "")}))
+	f.Add(gzipped(f, tarOf(f, []entry{dir("d"), file("d/.wh..wh..opq", "")})))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		i := newImage(t)
+		i.config = `{"maxBytes":1000000,"maxEntries":1000}`
+		i.layer(artifact.MediaOCILayer, b, b)
+		if r := i.run(); r.failure == "" {
+			for _, f := range r.rootFS.Files {
+				if !strings.HasPrefix(f.Path, "/") || strings.Contains(f.Path, "/../") {
+					t.Errorf("path %q", f.Path)
+				}
+			}
+		}
+	})
+}
