@@ -29,6 +29,9 @@ type FileDescription struct {
 	mu  sync.Mutex // serializes what uses off, as f_pos_lock does
 	off int64
 
+	hookMu sync.Mutex
+	hooks  map[any]func() // OnRelease
+
 	sigOwner atomic.Int64 // F_SETOWN
 	sigIO    atomic.Int32 // F_SETSIG
 }
@@ -55,9 +58,35 @@ func (f *FileDescription) DecRef() {
 		if l := f.locks(); l != nil {
 			l.releaseOwner(f)
 		}
+		f.runHooks()
 		f.file.Release()
 	case n < 0:
 		panic("BUG: file description has a negative count of references")
+	}
+}
+
+// OnRelease makes the last DecRef call fn before the file is released; a nil fn
+// takes key's back. epoll(7) forgets closed files by it.
+func (f *FileDescription) OnRelease(key any, fn func()) {
+	f.hookMu.Lock()
+	defer f.hookMu.Unlock()
+	if fn == nil {
+		delete(f.hooks, key)
+		return
+	}
+	if f.hooks == nil {
+		f.hooks = map[any]func(){}
+	}
+	f.hooks[key] = fn
+}
+
+func (f *FileDescription) runHooks() {
+	f.hookMu.Lock()
+	hooks := f.hooks
+	f.hooks = nil
+	f.hookMu.Unlock()
+	for _, fn := range hooks {
+		fn()
 	}
 }
 

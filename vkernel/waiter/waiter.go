@@ -38,7 +38,7 @@ type Waitable interface {
 	EventUnregister(e *Entry)
 }
 
-// Entry is one registration. An entry may be in one queue at a time.
+// Entry is one registration. It may be in several queues.
 type Entry struct {
 	mask   EventMask
 	notify func(EventMask)

@@ -56,11 +56,12 @@ type node struct {
 	ino      uint64
 	mode     uint32
 	uid, gid uint32
+	size     int64
 }
 
 // Stat implements vfs.Inode.
 func (n *node) Stat() (linux.Stat, error) {
-	st := linux.Stat{Dev: n.fs.dev, Ino: n.ino, Mode: n.mode, Nlink: 1, UID: n.uid, GID: n.gid, Blksize: 1024,
+	st := linux.Stat{Dev: n.fs.dev, Ino: n.ino, Mode: n.mode, Nlink: 1, UID: n.uid, GID: n.gid, Size: n.size, Blksize: 1024,
 		Atime: n.fs.started, Mtime: n.fs.started, Ctime: n.fs.started}
 	if n.mode&linux.S_IFMT == linux.S_IFDIR {
 		st.Nlink = 2

@@ -139,6 +139,7 @@ func (fs *FS) taskTable(d *dir, pid, tid int, base uint64, process bool) table {
 		"fdinfo":        func(ino uint64) vfs.Inode { return fs.fdInfoDir(d, tid, ino, base) },
 		"io":            simple(func(*Process) string { return zeroIO }),
 		"limits":        simple(limits),
+		"loginuid":      simple(func(*Process) string { return "4294967295" }),
 		"maps":          simple(maps),
 		"mountinfo":     text(0o444, func(p *Process, c *vfs.Caller) string { return mountLines(p, mountInfoLine) }),
 		"mounts":        text(0o444, func(p *Process, c *vfs.Caller) string { return mountLines(p, mountLine) }),
@@ -146,6 +147,7 @@ func (fs *FS) taskTable(d *dir, pid, tid int, base uint64, process bool) table {
 		"oom_score":     simple(func(*Process) string { return "0\n" }),
 		"oom_score_adj": simple(func(*Process) string { return "0\n" }),
 		"root":          place(func(p *Process) (vfs.Location, bool) { return contextPlace(p, (*vfs.FSContext).Root) }),
+		"sessionid":     simple(func(*Process) string { return "4294967295" }),
 		"stat":          simple(func(p *Process) string { return statLine(p, tid, fs.kernel.System().Boot) }),
 		"statm": simple(func(p *Process) string {
 			return fmt.Sprintf("%d %d 0 0 0 %d 0\n", p.Memory>>12, p.Resident>>12, p.Memory>>12)
@@ -321,7 +323,7 @@ func (fs *FS) fdDir(parent *dir, tid int, ino, base uint64) vfs.Inode {
 			return desc.ReachableLocation(p.FS.Root()), true
 		})
 		if m, ok := l.(*magic); ok {
-			m.mode = mode
+			m.mode, m.size = mode, 64 // as Linux has it, whatever the target
 		}
 		return l, nil
 	}
