@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -74,8 +76,8 @@ func (recompiler) Run(ctx context.Context, req stage.Request) error {
 	if err != nil {
 		return err
 	}
-	for name, n := range report.Unknown {
-		req.Metric("unknown."+name, float64(n))
+	for _, name := range slices.Sorted(maps.Keys(report.Unknown)) {
+		req.Metric("unknown."+name, float64(report.Unknown[name]))
 	}
 	req.Metric("functions", float64(report.Functions))
 	req.Metric("instructions", float64(report.Instructions))

@@ -10,9 +10,10 @@ import (
 const (
 	// maxSplit bounds the instructions that are copied to make one loop
 	// reducible, and maxSplitTotal those of a function: splitting can grow a
-	// function without end.
-	maxSplit      = 400
-	maxSplitTotal = 4000
+	// function without end, and the time that wazero takes for a function grows
+	// faster than its size (400 and 4000 took busybox from 4 to 10 s of CPU).
+	maxSplit      = 100
+	maxSplitTotal = 600
 	// maxSplits bounds how often a function is laid out anew.
 	maxSplits = 40
 )
