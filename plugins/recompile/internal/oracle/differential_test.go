@@ -28,6 +28,28 @@ func TestDifferential(t *testing.T) {
 	if cpu == nil {
 		t.Skip("the oracle needs linux/amd64")
 	}
+	duration, seed, wanted := fuzzSettings(t)
+	f := &fuzzer{t: t, cpu: cpu, ms: meanings(t), found: map[string]int{}, unsupported: map[string]int{}, ran: map[x86asm.Op]int{}}
+	g := NewGenerator(seed, func(op x86asm.Op) bool { return wanted(op) && !approximate[op] })
+	if len(g.Ops()) == 0 {
+		t.Fatal("no instruction to run")
+	}
+	for end := time.Now().Add(duration); time.Now().Before(end); {
+		f.batch(g)
+	}
+	t.Logf("%d cases of %d instructions; %d encodings were not supported: %v", f.count, len(f.ran), len(f.unsupported), f.unsupported)
+	var idle []string
+	for _, op := range g.Ops() {
+		if f.ran[op] == 0 {
+			idle = append(idle, op.String())
+		}
+	}
+	t.Logf("never ran: %s", strings.Join(idle, " "))
+}
+
+// fuzzSettings reads ORACLE_TIME, ORACLE_SEED and ORACLE_OPS.
+func fuzzSettings(t *testing.T) (time.Duration, uint64, func(x86asm.Op) bool) {
+	t.Helper()
 	duration, seed := 3*time.Second, uint64(1)
 	if s := os.Getenv("ORACLE_TIME"); s != "" {
 		d, err := time.ParseDuration(s)
@@ -47,22 +69,7 @@ func TestDifferential(t *testing.T) {
 	for _, name := range strings.FieldsFunc(strings.ToUpper(os.Getenv("ORACLE_OPS")), func(r rune) bool { return r == ',' || r == ' ' }) {
 		only[name] = true
 	}
-	f := &fuzzer{t: t, cpu: cpu, ms: meanings(t), found: map[string]int{}, unsupported: map[string]int{}, ran: map[x86asm.Op]int{}}
-	g := NewGenerator(seed, func(op x86asm.Op) bool { return (len(only) == 0 || only[op.String()]) && !approximate[op] })
-	if len(g.Ops()) == 0 {
-		t.Fatal("no instruction to run")
-	}
-	for end := time.Now().Add(duration); time.Now().Before(end); {
-		f.batch(g)
-	}
-	t.Logf("%d cases of %d instructions; %d encodings were not supported: %v", f.count, len(f.ran), len(f.unsupported), f.unsupported)
-	var idle []string
-	for _, op := range g.Ops() {
-		if f.ran[op] == 0 {
-			idle = append(idle, op.String())
-		}
-	}
-	t.Logf("never ran: %s", strings.Join(idle, " "))
+	return duration, seed, func(op x86asm.Op) bool { return len(only) == 0 || only[op.String()] }
 }
 
 type fuzzer struct {
