@@ -18,6 +18,8 @@ func socketpair(t *kernel.Task, a kernel.Args) (uint64, error) {
 	kind := a.Uint(1)
 	flags := kind & (linux.SOCK_NONBLOCK | linux.SOCK_CLOEXEC)
 	switch {
+	case a.Uint(0) == linux.AF_INET || a.Uint(0) == linux.AF_INET6:
+		return 0, linux.EOPNOTSUPP
 	case a.Uint(0) != linux.AF_UNIX:
 		return 0, linux.EAFNOSUPPORT
 	case kind&^flags != linux.SOCK_STREAM:
