@@ -1,6 +1,10 @@
 package oracle
 
-import "golang.org/x/arch/x86/x86asm"
+import (
+	"golang.org/x/arch/x86/x86asm"
+
+	"megabinary.dev/plugins/recompile/internal/lift"
+)
 
 // noCase are the instructions whose result depends on the machine, or which
 // would act on the process that runs the cases.
@@ -10,15 +14,19 @@ var noCase = map[x86asm.Op]bool{
 	x86asm.RDRAND: true,
 }
 
-// foreign are instructions that the host's CPU may have and ours has not: they
-// raise #UD in translated code, as their CPUID bits are clear.
-var foreign = map[x86asm.Op]bool{
-	x86asm.XSAVE: true, x86asm.XSAVE64: true, x86asm.XSAVEC: true, x86asm.XSAVEC64: true, x86asm.XSAVEOPT: true,
-	x86asm.XSAVEOPT64: true, x86asm.XSAVES: true, x86asm.XSAVES64: true, x86asm.XRSTOR: true, x86asm.XRSTOR64: true,
-	x86asm.XRSTORS: true, x86asm.XRSTORS64: true, x86asm.XSETBV: true, x86asm.RDFSBASE: true, x86asm.RDGSBASE: true,
-	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true,
-	x86asm.MOVBE: true, x86asm.RSM: true, x86asm.MONITOR: true, x86asm.MWAIT: true, x86asm.XBEGIN: true, x86asm.XTEST: true,
-	x86asm.XEND: true, x86asm.XABORT: true, x86asm.INVPCID: true,
+// foreign reports whether op raises #UD in translated code although the CPU of
+// the host may have it: its CPUID bit is clear, or it is for kernels.
+func foreign(op x86asm.Op) bool {
+	for _, f := range lift.Families() {
+		if row, ok := f.Rows[op]; ok && row.Absent {
+			return true
+		}
+	}
+	switch op {
+	case x86asm.RSM, x86asm.MONITOR, x86asm.MWAIT, x86asm.INVPCID:
+		return true
+	}
+	return false
 }
 
 // approximate are the instructions whose result each processor rounds in its

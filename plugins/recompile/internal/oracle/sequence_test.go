@@ -24,7 +24,7 @@ func TestSequences(t *testing.T) {
 		t.Skip("the oracle needs linux/amd64")
 	}
 	duration, seed, wanted := fuzzSettings(t)
-	g := NewGenerator(seed, func(op x86asm.Op) bool { return wanted(op) && !approximate[op] && !foreign[op] && !notInSequences[op] })
+	g := NewGenerator(seed, func(op x86asm.Op) bool { return wanted(op) && !approximate[op] && !foreign(op) && !notInSequences[op] })
 	// Which NaN wazero's interpreter gives is up to the Go compiler, and
 	// instructions that follow make more of it.
 	ms := slices.DeleteFunc(meanings(t), func(m Meaning) bool {
