@@ -33,6 +33,9 @@ type built struct {
 func build(t testing.TB, file []byte, opts recompile.Options) *built {
 	t.Helper()
 	ctx := context.Background()
+	if d := os.Getenv("PIPELINE_DISABLE"); d != "" {
+		opts.DisablePasses = strings.Split(d, ",")
+	}
 	b := &built{file: file, times: map[string]time.Duration{}}
 	start := userTime()
 	lap := func(what string) {
@@ -311,6 +314,7 @@ func TestBusybox(t *testing.T) {
 		{"busybox", "echo", "hello", "world"},
 		{"busybox", "expr", "12345", "*", "678"},
 		{"busybox", "sha256sum"},
+		{"busybox", "sh", "-c", "x=0; while [ $x -lt 1000 ]; do x=$((x+1)); done; echo $x"},
 		{"busybox", "awk", "BEGIN { for (i = 0; i < 1000; i++) s += i * i; print s, s / 7 }"},
 	} {
 		cmd := exec.Command(path, args[1:]...)

@@ -45,6 +45,10 @@ type fn struct {
 	loopAt  map[int]int
 	inner   int // unnamed blocks open within the innermost scope
 
+	slow     []*ir.Block // whose safepoints' slow ways stand at the function's end
+	slowAt   map[ir.BlockID]int
+	slowOpen int // of their scopes
+
 	label    uint32 // local: which entry of a loop with several is meant
 	hasLabel bool
 	clears   []bool // loop -> its header, or one further out, dispatches on the parameter
@@ -77,6 +81,7 @@ func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
 	}
 	x.findClears()
 	x.body.Block(wasm.BlockVoid) // its end is the exit
+	x.openSlow()
 	x.openScopes(-1)
 	x.prologue()
 	for p, v := range x.shape.lay.Order {
@@ -86,6 +91,7 @@ func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
 		x.block(p, f.Blocks[v])
 	}
 	x.closeScopes(len(x.shape.lay.Order))
+	x.emitSlow()
 	x.body.End()
 	x.body.LocalGet(localPC)
 	return x.body.Func(env.FuncType, label), nil
@@ -103,7 +109,7 @@ func (x *fn) refusal(label string) wasm.Func {
 }
 
 // exit returns the depth of the exit's label.
-func (x *fn) exit() uint32 { return uint32(len(x.stack) + x.inner) }
+func (x *fn) exit() uint32 { return uint32(len(x.stack) + x.inner + x.slowOpen) }
 
 func (x *fn) openScopes(p int) {
 	for _, c := range x.shape.open[p] {
@@ -327,26 +333,47 @@ func (x *fn) safepoint(b *ir.Block) {
 	}
 	x.body.I32Const(0)
 	x.body.Op(wasm.OpI32LtS)
-	x.body.If(wasm.BlockVoid)
-	x.inner++
-	x.spill(b.Dirty)
-	x.pc(b.PC)
-	x.body.Call(x.env.Helpers[guestabi.FuncSafepoint])
-	x.body.LocalTee(localPC)
-	x.pc(b.PC)
-	x.body.Op(wasm.OpI32Ne)
-	x.body.BrIf(x.exit())
-	x.body.I32Const(guestabi.FuelPerSlice)
-	x.body.GlobalSet(x.env.Globals[guestabi.Fuel])
-	if self, resume, ok := x.env.Target(b.PC); ok && b.Promoted != 0 {
-		// Enter anew instead of going on: if the registers were loaded here,
-		// each would be merged with itself on the fast path, and wazero moves
-		// values that merge.
-		x.body.I32Const(int32(resume))
-		x.body.ReturnCall(self)
-	} else {
-		x.reload(b.Promoted)
+	x.body.BrIf(uint32(len(x.stack) + x.inner + x.slowAt[b.ID]))
+}
+
+// openSlow opens a scope for the slow way of each safepoint. They stand at the
+// end of the function, because wazero lays out code in the order of the wasm.
+func (x *fn) openSlow() {
+	x.slowAt = make(map[ir.BlockID]int)
+	for _, v := range x.shape.lay.Order {
+		if b := x.f.Blocks[v]; b.Safepoint {
+			x.slowAt[b.ID] = len(x.slow)
+			x.slow = append(x.slow, b)
+			x.body.Block(wasm.BlockVoid)
+		}
 	}
-	x.inner--
-	x.body.End()
+	x.slowOpen = len(x.slow)
+}
+
+// emitSlow emits what happens when the fuel has run out. The function is
+// entered anew instead of going on where it was: if registers were loaded here,
+// each would be merged with itself on the fast way, and wazero moves values that
+// merge.
+func (x *fn) emitSlow() {
+	for _, b := range x.slow {
+		x.body.End()
+		x.slowOpen--
+		x.b = b
+		x.spill(b.Dirty)
+		x.pc(b.PC)
+		x.body.Call(x.env.Helpers[guestabi.FuncSafepoint])
+		x.body.LocalTee(localPC)
+		x.pc(b.PC)
+		x.body.Op(wasm.OpI32Ne)
+		x.body.BrIf(x.exit())
+		x.body.I32Const(guestabi.FuelPerSlice)
+		x.body.GlobalSet(x.env.Globals[guestabi.Fuel])
+		if self, resume, ok := x.env.Target(b.PC); ok {
+			x.body.I32Const(int32(resume))
+			x.body.ReturnCall(self)
+			continue
+		}
+		x.body.LocalGet(localPC)
+		x.body.Return()
+	}
 }
