@@ -19,7 +19,7 @@ func TestEpollForgetsClosedFiles(t *testing.T) {
 	e := NewEpoll(linux.Stat{})
 	r, w := pipe.NewPair(linux.Stat{})
 	rd, wd := described(r), described(w)
-	if err := e.Add(3, rd, linux.EpollEvent{Events: linux.EPOLLIN, Data: 7}); err != nil {
+	if err := e.Add(3, rd, linux.EpollEvent{Events: linux.POLLIN, Data: 7}); err != nil {
 		t.Fatal(err)
 	}
 	entry, ch := waiter.NewChannelEntry(waiter.EventIn)
@@ -28,7 +28,7 @@ func TestEpollForgetsClosedFiles(t *testing.T) {
 	if len(ch) != 1 {
 		t.Error("the set did not hear of the write")
 	}
-	if got := e.Collect(10); len(got) != 1 || got[0].Data != 7 || got[0].Events != linux.EPOLLIN {
+	if got := e.Collect(10); len(got) != 1 || got[0].Data != 7 || got[0].Events != linux.POLLIN {
 		t.Errorf("events %+v", got)
 	}
 	rd.DecRef()
@@ -44,7 +44,7 @@ func TestEdgeIsNeverLost(t *testing.T) {
 	e := NewEpoll(linux.Stat{})
 	ev := NewEventFD(0, false, linux.Stat{})
 	d := described(ev)
-	if err := e.Add(3, d, linux.EpollEvent{Events: linux.EPOLLIN | linux.EPOLLET}); err != nil {
+	if err := e.Add(3, d, linux.EpollEvent{Events: linux.POLLIN | linux.EPOLLET}); err != nil {
 		t.Fatal(err)
 	}
 	entry, ch := waiter.NewChannelEntry(waiter.EventIn)
