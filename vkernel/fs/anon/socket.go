@@ -90,7 +90,7 @@ func (s *Socket) Readiness(mask waiter.EventMask) waiter.EventMask {
 	s.mu.Lock()
 	inClosed, outClosed := s.inClosed, s.outClosed
 	s.mu.Unlock()
-	all := mask | waiter.ReadableEvents | waiter.WritableEvents
+	all := mask | waiter.ReadableEvents | waiter.WritableEvents | waiter.AlwaysEvents
 	in, out := s.in.Readiness(all), s.out.Readiness(all)
 	ready := in & waiter.ReadableEvents
 	peerWrites, peerReads := in&waiter.EventHUp == 0, out&waiter.EventErr == 0
