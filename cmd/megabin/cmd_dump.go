@@ -22,6 +22,7 @@ func newDumpCmd(a *app) *cobra.Command {
 	var (
 		name, dumpIR string
 		asHTML       bool
+		verify       bool
 		disable      []string
 	)
 	cmd := &cobra.Command{
@@ -53,7 +54,7 @@ lifted IR, the IR after each pass that changed it, and the WebAssembly text.`,
 			if err != nil {
 				return err
 			}
-			d, err := recompile.DumpFunction(ctx, file, program, fn, recompile.Options{Verify: true, DisablePasses: disable})
+			d, err := recompile.DumpFunction(ctx, file, program, fn, recompile.Options{Verify: verify, DisablePasses: disable})
 			if err != nil {
 				return err
 			}
@@ -71,6 +72,7 @@ lifted IR, the IR after each pass that changed it, and the WebAssembly text.`,
 	flags.StringVar(&name, "func", "", "name or address of the function (required)")
 	flags.BoolVar(&asHTML, "html", false, "write a page with one column for each stage")
 	flags.StringVar(&dumpIR, "dump-ir", "changed", "which IR to show: changed, all, none, or passes by name (lift: before the first)")
+	flags.BoolVar(&verify, "verify", false, "check the IR of all functions after each pass")
 	flags.StringSliceVar(&disable, "disable", nil, "passes to leave out")
 	if err := cmd.MarkFlagRequired("func"); err != nil {
 		panic("BUG: " + err.Error())

@@ -41,11 +41,8 @@ type DumpStage struct {
 // fn of it.
 func DumpFunction(ctx context.Context, elf io.ReaderAt, p *programpb.Program, fn *programpb.Function, opts Options) (*Dump, error) {
 	d := &Dump{Name: fn.GetName(), PC: fn.GetStart()}
-	opts.Dump = func(_ string, pc uint32, pass, text string) {
-		if uint64(pc) == fn.GetStart() { // one goroutine has this function
-			d.Stages = append(d.Stages, DumpStage{pass, text})
-		}
-	}
+	opts.DumpPC = uint32(fn.GetStart())
+	opts.Dump = func(pass, text string) { d.Stages = append(d.Stages, DumpStage{pass, text}) }
 	unit, _, err := Recompile(ctx, elf, p, opts)
 	if err != nil {
 		return nil, err

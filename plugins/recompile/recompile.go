@@ -30,9 +30,10 @@ type Options struct {
 	DisablePasses []string // passes to leave out
 	Verify        bool     // check the IR between passes
 	Workers       int      // functions at a time; 0: as many as there are processors
-	// Dump is called with each function after each pass, from several
-	// goroutines, if it is not nil. "lift" names the state before the passes.
-	Dump func(function string, pc uint32, pass, text string)
+	// Dump, if it is not nil, is called after each pass with the IR of the
+	// function that starts at DumpPC. "lift" names the state before the passes.
+	Dump   func(pass, text string)
+	DumpPC uint32
 	// Progress is called now and then with the number of functions done.
 	Progress func(done, total int)
 }
@@ -173,8 +174,21 @@ func (r *recompilation) lift() error {
 			}
 		}()
 		r.funcs[i], r.reports[i], err = lift.Func(r.p, fn, r.image.code, lift.Options{})
+		if err == nil {
+			clip(r.funcs[i])
+		}
 		return err
 	})
+}
+
+// clip gives up the room that the instructions of f have grown into: the IR of
+// all functions is in memory at a time.
+func clip(f *ir.Func) {
+	for _, b := range f.Blocks {
+		if cap(b.Insts) > len(b.Insts)+len(b.Insts)/8 {
+			b.Insts = append(make([]ir.Inst, 0, len(b.Insts)), b.Insts...)
+		}
+	}
 }
 
 func (r *recompilation) optimise() error {
@@ -186,8 +200,8 @@ func (r *recompilation) optimise() error {
 	return r.each(n, func(i int) error {
 		f := r.funcs[i]
 		o := r.passes
-		if r.opts.Dump != nil {
-			o.Trace = func(name string, f *ir.Func) { r.opts.Dump(lower.Label(f), f.PC, name, f.String()) }
+		if r.opts.Dump != nil && f.PC == r.opts.DumpPC {
+			o.Trace = func(name string, f *ir.Func) { r.opts.Dump(name, f.String()) }
 		}
 		if err := pass.Run(c, f, &o); err != nil {
 			return err
