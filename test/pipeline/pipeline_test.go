@@ -255,12 +255,16 @@ func TestKernels(t *testing.T) {
 		if only != "" && only != name {
 			continue
 		}
-		for _, opt := range []string{"-O2", "-O0"} {
-			t.Run(name+opt, func(t *testing.T) {
+		// musl's programs are small, which keeps the test short.
+		for _, c := range [][3]string{
+			{"-O2", "gcc", "gcc"}, {"-O0", "musl-gcc", "musl-tools"}, {"-O1", "musl-gcc", "musl-tools"},
+			{"-O3", "musl-gcc", "musl-tools"}, {"-Os", "musl-gcc", "musl-tools"},
+		} {
+			t.Run(name+c[0], func(t *testing.T) {
 				out := filepath.Join(t.TempDir(), name)
-				args := []string{opt, "-static", "-no-pie", "-o", out, src, "-lm"}
-				if msg, err := exec.Command(tool(t, "gcc", "gcc"), args...).CombinedOutput(); err != nil {
-					t.Fatalf("gcc: %v\n%s", err, msg)
+				args := []string{c[0], "-static", "-no-pie", "-o", out, src, "-lm"}
+				if msg, err := exec.Command(tool(t, c[1], c[2]), args...).CombinedOutput(); err != nil {
+					t.Fatalf("%s: %v\n%s", c[1], err, msg)
 				}
 				file, err := os.ReadFile(out)
 				if err != nil {
@@ -309,21 +313,49 @@ func TestBusybox(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := build(t, file, recompile.Options{})
+	cache := cacheDir(t)
+	var text strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&text, "%s %d\n", []string{"line", "word", "thing"}[i%3], i*7919%1000)
+	}
+	input := text.String()
 	t.Logf("%v; unit %d bytes; %+v", b.times, len(b.megabinary), b.report)
 	for _, args := range [][]string{
 		{"busybox", "echo", "hello", "world"},
 		{"busybox", "expr", "12345", "*", "678"},
+		{"busybox", "sha1sum"},
 		{"busybox", "sha256sum"},
+		{"busybox", "sha512sum"},
+		{"busybox", "sha3sum"},
+		{"busybox", "md5sum"},
+		{"busybox", "gzip", "-c"},
+		{"busybox", "bzip2", "-c"},
+		{"busybox", "sort", "-n"},
+		{"busybox", "sed", "s/\\([a-z]*\\) \\([0-9]*\\)/\\2:\\1/g"},
+		{"busybox", "grep", "-E", "(line|word) [0-9]*7$"},
+		{"busybox", "awk", "{ n += $2; w[$1]++ } END { printf \"%d %.3f %s\\n\", n, n / NR, w[\"line\"] }"},
+		{"busybox", "tr", "a-z", "A-Z"},
+		{"busybox", "cut", "-d", " ", "-f", "2"},
+		{"busybox", "od", "-c"},
+		{"busybox", "hexdump", "-C"},
+		{"busybox", "base64"},
+		{"busybox", "wc"},
+		{"busybox", "factor", "600851475143", "1000000007"},
+		{"busybox", "dc", "-e", "20k 2v p 3 7 / p"},
+		{"busybox", "seq", "1", "0.5", "5"},
+		{"busybox", "printf", "%08.3f %x %s %e\\n", "3.14159", "255", "str", "12345.678"},
 		{"busybox", "sh", "-c", "x=0; while [ $x -lt 1000 ]; do x=$((x+1)); done; echo $x"},
-		{"busybox", "awk", "BEGIN { for (i = 0; i < 1000; i++) s += i * i; print s, s / 7 }"},
+		{"busybox", "sh", "-c", "for i in a b c; do case $i in b) echo two;; *) echo ${i}1;; esac; done; f() { echo $# $2; }; f 1 '2 3'"},
+		{"busybox", "awk", "BEGIN { for (i = 0; i < 1000; i++) s += i * i; print s, s / 7}"},
 	} {
 		cmd := exec.Command(path, args[1:]...)
-		cmd.Stdin = strings.NewReader("some input\n")
+		cmd.Stdin = strings.NewReader(input)
 		want, err := cmd.Output()
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("%v: natively: %v", args, err)
+			continue
 		}
-		got := b.run(t, machine.WazeroOptions{CacheDir: cacheDir(t)}, 0, "some input\n", args...)
+		got := b.run(t, machine.WazeroOptions{CacheDir: cache}, 0, input, args...)
 		t.Logf("%v: compile %v, run %v", args, got.compile, got.elapsed)
 		if got.stdout != string(want) {
 			t.Errorf("%v: got %q, natively %q", args, got.stdout, want)
