@@ -13,6 +13,7 @@ import (
 
 	"megabinary.dev/image"
 	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/vkernel"
 )
 
 // newInspectCmd returns the command that shows what is in an image.
@@ -44,7 +45,7 @@ IMAGE is ` + image.Usage + `.`,
 				return err
 			}
 			m, err := openMega(w.store, img)
-			if err != nil && !errors.Is(err, errNotRebuilt) {
+			if err != nil && !errors.Is(err, vkernel.ErrNotRebuilt) {
 				return err
 			}
 			r := inspect(ref, img, m)
@@ -135,7 +136,7 @@ func (r *report) print(out io.Writer, all bool) error {
 		return err
 	}
 	if !r.Rebuilt {
-		fmt.Fprintf(out, "\n%s\n", errNotRebuilt)
+		fmt.Fprintf(out, "\n%s\n", vkernel.ErrNotRebuilt)
 		return nil
 	}
 	fmt.Fprintf(out, "\nMEGABINARY  %s, %s, guest ABI %s\nEXEC MAP    %s, %s\n  root      %s\nBASE        %s\n",

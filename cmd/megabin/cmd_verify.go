@@ -19,6 +19,7 @@ import (
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/stage"
 	"megabinary.dev/sdk/stage/stagepb"
+	"megabinary.dev/vkernel"
 )
 
 // newVerifyCmd returns the command that recomputes every digest of an image.
@@ -50,6 +51,9 @@ IMAGE is ` + image.Usage + `.`,
 			err = v.run()
 			for _, line := range v.passed {
 				fmt.Fprintln(a.stdout, "ok  ", line)
+			}
+			if errors.Is(err, vkernel.ErrNotRebuilt) {
+				return fmt.Errorf("image %s: %w", ref, err)
 			}
 			if err != nil {
 				return fmt.Errorf("image %s is damaged or was changed: %w", ref, err)

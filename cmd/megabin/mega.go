@@ -18,6 +18,7 @@ import (
 	"megabinary.dev/image"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/stage"
+	"megabinary.dev/vkernel"
 )
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -33,9 +34,6 @@ type mega struct {
 	ExecMapDigest string
 	Digest        string // of the megabinary
 }
-
-// errNotRebuilt says that an image was not made by megabin build.
-var errNotRebuilt = errors.New("the image holds no megabinary: it was not made by `megabin build`")
 
 // Limits of what is read into memory, in bytes.
 const (
@@ -59,12 +57,12 @@ func openMega(s *store.Store, img image.Image) (*mega, error) {
 	}
 	m := &mega{Annotations: manifest.Annotations}
 	if len(img.Layers) == 0 {
-		return nil, errNotRebuilt
+		return nil, vkernel.ErrNotRebuilt
 	}
 	last := len(img.Layers) - 1
 	err = m.readLayer(s, img.Layers[last])
 	if err != nil && m.Annotations[artifact.AnnotationMegabinary] == "" {
-		return nil, errNotRebuilt // whatever its last layer is
+		return nil, vkernel.ErrNotRebuilt // whatever its last layer is
 	}
 	if err != nil {
 		return nil, fmt.Errorf("layer %d (%s): %w", last, img.Layers[last].Digest, err)
@@ -115,7 +113,7 @@ func (m *mega) readLayer(s *store.Store, d stage.Descriptor) error {
 		}
 	}
 	if m.Megabinary == nil || m.ExecMapBytes == nil {
-		return errNotRebuilt
+		return vkernel.ErrNotRebuilt
 	}
 	return nil
 }
