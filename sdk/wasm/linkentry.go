@@ -23,7 +23,10 @@ func (in *linkInput) fillers() int {
 // placeEntries gives indices to the functions that a module with work to do at
 // its first entry is entered through: one for each exported definition, then
 // the one that does the work, then those that fill tables.
-func (l *linker) placeEntries(in *linkInput) {
+func (l *linker) placeEntries(in *linkInput) error {
+	if !in.lazy {
+		return nil
+	}
 	imported := uint32(len(in.imports[KindFunc]))
 	var defs []uint32
 	for _, e := range in.Module.Exports {
@@ -34,6 +37,7 @@ func (l *linker) placeEntries(in *linkInput) {
 	slices.Sort(defs)
 	defs = slices.Compact(defs)
 	in.nWrap = len(defs)
+	in.wrappers = uint32(len(l.out.Funcs))
 	at := l.out.ReserveFuncs(len(defs) + 1 + in.fillers())
 	for i, d := range defs {
 		in.entries[d] = at + uint32(i)
@@ -45,6 +49,7 @@ func (l *linker) placeEntries(in *linkInput) {
 	}
 	l.out.Elems = append(l.out.Elems, declared)
 	in.flag = l.out.AddGlobal(Global{GlobalType: GlobalType{I32, true}, Label: in.Name + ".entered"})
+	return nil
 }
 
 // writeEntries builds the functions that placeEntries made room for.
@@ -53,8 +58,7 @@ func (l *linker) writeEntries(in *linkInput) error {
 		return nil
 	}
 	imported := l.out.Imported(KindFunc)
-	firstWrapper := in.firstNew + uint32(len(in.Module.Funcs))
-	prepare := firstWrapper + uint32(in.nWrap)
+	prepare := in.wrappers + uint32(in.nWrap)
 	for def, wrapper := range in.entries {
 		typ, _ := in.Module.funcTypeIndex(def)
 		f := &in.Module.Funcs[int(def)-len(in.imports[KindFunc])]
