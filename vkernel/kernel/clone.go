@@ -228,13 +228,9 @@ func (t *Task) childMemory(share bool) (*mm.AddressSpace, error) {
 		t.MM().Acquire()
 		return t.MM(), nil
 	}
-	as, err := t.c.newAddressSpace()
+	as, _, err := t.MM().Fork()
 	if err != nil {
-		t.k.log.Error("reserving memory for a child", "err", err)
-		return nil, linux.ENOMEM
-	}
-	if _, err := t.MM().Fork(as); err != nil {
-		as.Release()
+		t.k.log.Error("copying memory for a child", "err", err)
 		return nil, linux.ENOMEM
 	}
 	return as, nil

@@ -274,7 +274,7 @@ const (
 
 // newAddressSpace reserves guest memory as large as the container allows.
 func (c *Container) newAddressSpace() (*mm.AddressSpace, error) {
-	mem, err := machine.NewMemory(int64(c.cfg.Memory))
+	mem, err := c.memories.NewMemory(int64(c.cfg.Memory))
 	if err != nil {
 		return nil, err
 	}

@@ -82,8 +82,10 @@ type Container struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	shared *mm.Shared
-	futex  futexTable
-	forks  atomic.Uint64
+	// memories recycles the guest memory of processes that have ended.
+	memories *machine.Pool
+	futex    futexTable
+	forks    atomic.Uint64
 
 	uts atomic.Pointer[UTSName]
 
@@ -110,7 +112,7 @@ func (k *Kernel) NewContainer(ctx context.Context, cfg ContainerConfig) *Contain
 		cfg.MaxTasks = 4096
 	}
 	c := &Container{
-		k: k, cfg: cfg, shared: mm.NewShared(), done: make(chan struct{}),
+		k: k, cfg: cfg, shared: mm.NewShared(), memories: machine.NewPool(), done: make(chan struct{}),
 		tasks: make(map[int]*Task), groups: make(map[int]*ThreadGroup),
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
@@ -238,6 +240,7 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 	prog, err := t.loadProgram(ic.Path, ic.Args, ic.Env)
 	if err != nil {
 		t.abandon()
+		c.closeMemories()
 		c.cancel()
 		close(c.done)
 		return nil, fmt.Errorf("starting %s: %w", ic.Path, err)
@@ -245,10 +248,17 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 	t.commit(prog)
 	go func() {
 		c.wg.Wait()
+		c.closeMemories()
 		close(c.done)
 	}()
 	t.start(prog.entry)
 	return tg, nil
+}
+
+func (c *Container) closeMemories() {
+	if err := c.memories.Close(); err != nil {
+		c.k.log.Warn("closing a container", "err", err)
+	}
 }
 
 // Wait waits until the first process has exited and every task of the container

@@ -22,6 +22,9 @@ import (
 type Memory struct {
 	bytes []byte
 	unmap func([]byte) error
+	pool  *Pool // where the mapping goes; nil: to the host
+
+	remapped atomic.Bool // see Remapped
 
 	refs  atomic.Int64
 	slots atomic.Uint64 // bit i: scratch slot i is taken
@@ -35,7 +38,9 @@ const pageSize = 1 << 16
 
 // NewMemory reserves limit bytes, rounded up to wasm pages: between 2 pages and
 // guestabi.MaxPages.
-func NewMemory(limit int64) (*Memory, error) {
+func NewMemory(limit int64) (*Memory, error) { return reserveMemory(limit, nil) }
+
+func reserveMemory(limit int64, pool *Pool) (*Memory, error) {
 	pages := max((limit+pageSize-1)/pageSize, 2)
 	if limit < 0 || pages > guestabi.MaxPages {
 		return nil, fmt.Errorf("reserving guest memory: %d bytes are not between 0 and %d", limit, guestabi.MaxPages*pageSize)
@@ -44,10 +49,18 @@ func NewMemory(limit int64) (*Memory, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reserving %d bytes of guest memory: %w", pages*pageSize, err)
 	}
-	m := &Memory{bytes: b, unmap: unmap}
-	m.refs.Store(1)
-	return m, nil
+	return wrapMemory(b, unmap, pool), nil
 }
+
+func wrapMemory(b []byte, unmap func([]byte) error, pool *Pool) *Memory {
+	m := &Memory{bytes: b, unmap: unmap, pool: pool}
+	m.refs.Store(1)
+	return m
+}
+
+// Remapped says that host pages of m were or will be replaced by shared ones.
+// No other process ever gets this mapping.
+func (m *Memory) Remapped() { m.remapped.Store(true) }
 
 // Bytes returns the whole linear memory.
 func (m *Memory) Bytes() []byte { return m.bytes }
@@ -75,6 +88,9 @@ func (m *Memory) Close() error {
 	}
 	b := m.bytes
 	m.bytes = nil
+	if !m.remapped.Load() && m.pool.put(b, m.unmap) {
+		return nil
+	}
 	if err := m.unmap(b); err != nil {
 		return fmt.Errorf("releasing guest memory: %w", err)
 	}
@@ -114,40 +130,59 @@ func (m *Memory) Zero(r Range) error {
 	return nil
 }
 
-// Fork makes a memory of the same size that holds what m holds in ranges, and
-// zeros elsewhere. The threads over m must stand still.
-func (m *Memory) Fork(ranges []Range) (*Memory, error) {
-	child, err := NewMemory(int64(len(m.bytes)))
+// Fork makes a memory of the same size that holds what m holds in ranges, which
+// are in order and apart, and zeros elsewhere. It returns, too, how many bytes it
+// copied: it leaves out what was never touched. The threads over m must stand
+// still.
+func (m *Memory) Fork(ranges []Range) (*Memory, uint64, error) {
+	end := uint64(0)
+	for _, r := range ranges {
+		if err := m.check(r); err != nil {
+			return nil, 0, fmt.Errorf("forking guest memory: %w", err)
+		}
+		if r.Start < end {
+			return nil, 0, fmt.Errorf("forking guest memory: range %#x begins before %#x", r.Start, end)
+		}
+		end = r.Start + r.Size
+	}
+	touched := m.pool.touchMap()
+	defer touched.close()
+	var source []Range
+	for _, r := range ranges {
+		touched.each(m.bytes, r, func(r Range) { source = append(source, r) })
+	}
+	child, err := m.pool.take(len(m.bytes), source)
 	if err != nil {
-		return nil, fmt.Errorf("forking guest memory: %w", err)
+		return nil, 0, fmt.Errorf("forking guest memory: %w", err)
 	}
-	if _, err := m.CopyTo(child, ranges); err != nil {
-		return nil, errors.Join(fmt.Errorf("forking guest memory: %w", err), child.Close())
+	copied := uint64(0)
+	for _, r := range source {
+		copied += uint64(copy(child.bytes[r.Start:r.Start+r.Size], m.bytes[r.Start:]))
 	}
-	return child, nil
+	return child, copied, nil
 }
 
-// CopyTo copies ranges to the same places of child, where nothing was written
-// before, and returns how many bytes it copied: it leaves out what was never
-// touched in m.
-func (m *Memory) CopyTo(child *Memory, ranges []Range) (uint64, error) {
-	for _, r := range ranges {
-		if err := errors.Join(m.check(r), child.check(r)); err != nil {
-			return 0, fmt.Errorf("copying guest memory: %w", err)
-		}
+// Move copies what was touched of the n bytes at from to the zeros at to. The
+// two do not overlap.
+func (m *Memory) Move(to, from, n uint64) error {
+	if err := errors.Join(m.check(Range{from, n}), m.check(Range{to, n})); err != nil {
+		return fmt.Errorf("moving guest memory: %w", err)
 	}
-	touched := newTouchMap()
+	return m.Touched(Range{from, n}, func(r Range) {
+		copy(m.bytes[to+r.Start-from:to+n], m.bytes[r.Start:r.Start+r.Size])
+	})
+}
+
+// Touched calls visit with the parts of r that may hold anything but zeros, in
+// order.
+func (m *Memory) Touched(r Range, visit func(Range)) error {
+	if err := m.check(r); err != nil {
+		return fmt.Errorf("looking for pages: %w", err)
+	}
+	touched := m.pool.touchMap()
 	defer touched.close()
-	copied := uint64(0)
-	for _, r := range ranges {
-		touched.each(m.bytes, r, func(r Range) {
-			to := child.bytes[r.Start : r.Start+r.Size]
-			populate(to)
-			copy(to, m.bytes[r.Start:r.Start+r.Size])
-			copied += r.Size
-		})
-	}
-	return copied, nil
+	touched.each(m.bytes, r, visit)
+	return nil
 }
 
 // Scratch memory for register files: 64 slots of 1 KiB in linear page 0.

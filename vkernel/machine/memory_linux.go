@@ -32,6 +32,7 @@ func hostPage() int { return os.Getpagesize() }
 // Source: Linux, Documentation/admin-guide/mm/pagemap.rst.
 type touchMap struct {
 	file   *os.File
+	shared bool // file is not closed
 	noScan bool
 	buf    []byte // pagemap entries; bit 63: in memory, bit 62: swapped out
 }
@@ -45,9 +46,23 @@ func newTouchMap() *touchMap {
 }
 
 func (t *touchMap) close() {
-	if t.file != nil {
+	if t.file != nil && !t.shared {
 		_ = t.file.Close() // opened for reading
 	}
+}
+
+// share returns a map of its own that uses t's open file.
+func (t *touchMap) share() *touchMap { return &touchMap{file: t.file, shared: true} }
+
+// all returns what was touched of mem. It fails if that cannot be found out in
+// a time that does not depend on the size of mem.
+func (t *touchMap) all(mem []byte) ([]Range, bool) {
+	if t.file == nil {
+		return nil, false
+	}
+	var ranges []Range
+	_, ok := t.scan(mem, Range{0, uint64(len(mem))}, func(r Range) { ranges = append(ranges, r) })
+	return ranges, ok
 }
 
 // pmScanArg is struct pm_scan_arg of linux/fs.h.

@@ -26,6 +26,10 @@ func newTouchMap() *touchMap { return &touchMap{} }
 
 func (*touchMap) close() {}
 
+func (t *touchMap) share() *touchMap { return t }
+
+func (*touchMap) all([]byte) ([]Range, bool) { return nil, false }
+
 func (*touchMap) each(mem []byte, r Range, visit func(Range)) {
 	visitNonzero(mem, r, uint64(hostPage()), visit)
 }

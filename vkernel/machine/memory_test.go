@@ -72,7 +72,7 @@ func TestForkCopiesRanges(t *testing.T) {
 	copy(b[70_000:], "seventy")
 	copy(b[200<<20-3:], "across a page")
 	copy(b[100<<20:], "left out")
-	child, err := m.Fork([]Range{{65_536, 50 << 20}, {150<<20 + 1, 106<<20 - 1}})
+	child, _, err := m.Fork([]Range{{65_536, 50 << 20}, {150<<20 + 1, 106<<20 - 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestForkCopiesRanges(t *testing.T) {
 	if b[70_000] != 's' {
 		t.Error("the child wrote to its parent")
 	}
-	if _, err := m.Fork([]Range{{0, 1 << 40}}); err == nil {
+	if _, _, err := m.Fork([]Range{{0, 1 << 40}}); err == nil {
 		t.Error("a range outside of memory was copied")
 	}
 }
@@ -163,12 +163,18 @@ func BenchmarkTrap(b *testing.B) {
 func BenchmarkFork(b *testing.B) {
 	for _, touched := range []int{0, 64, 1024} { // pages of 4 KiB in 256 MiB
 		b.Run(fmt.Sprint(touched), func(b *testing.B) {
-			m := newMemory(b, 1<<30)
+			pool := NewPool()
+			defer pool.Close()
+			m, err := pool.NewMemory(1 << 30)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Close()
 			for i := range touched {
 				m.Bytes()[1<<20+i*4096] = 1
 			}
 			for b.Loop() {
-				child, err := m.Fork([]Range{{1 << 20, 256 << 20}})
+				child, _, err := m.Fork([]Range{{1 << 20, 256 << 20}})
 				if err != nil {
 					b.Fatal(err)
 				}

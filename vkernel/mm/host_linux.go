@@ -1,10 +1,7 @@
 package mm
 
 import (
-	"encoding/binary"
 	"fmt"
-	"os"
-	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,65 +61,4 @@ func unmapObject(b []byte) error {
 		return fmt.Errorf("mapping private pages: %w", err)
 	}
 	return nil
-}
-
-// zero makes b read as zero and gives its pages back to the host.
-func zero(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	if !hostAligned(b) {
-		clear(b)
-		return nil
-	}
-	if err := unix.Madvise(b, unix.MADV_DONTNEED); err != nil {
-		return fmt.Errorf("zeroing guest pages: %w", err)
-	}
-	return nil
-}
-
-func hostAligned(b []byte) bool {
-	return uintptr(unsafe.Pointer(&b[0]))&uintptr(os.Getpagesize()-1) == 0 && len(b)&(os.Getpagesize()-1) == 0
-}
-
-// pagemap is this process's /proc/self/pagemap, or nil.
-var pagemap = sync.OnceValue(func() *os.File {
-	f, err := os.Open("/proc/self/pagemap")
-	if err != nil {
-		return nil
-	}
-	return f
-})
-
-// present calls fn for every page of b that may hold something other than
-// zeros.
-func present(b []byte, fn func(page int)) {
-	const (
-		entry  = 8
-		chunk  = 512 // entries at a time: one page table
-		isHere = 3 << 62
-	)
-	pages := len(b) / PageSize
-	f := pagemap()
-	if pages == 0 {
-		return
-	}
-	if f == nil || !hostAligned(b) || os.Getpagesize() != PageSize {
-		nonZero(b, fn)
-		return
-	}
-	first := int64(uintptr(unsafe.Pointer(&b[0])) / PageSize)
-	var buf [chunk * entry]byte
-	for at := 0; at < pages; at += chunk {
-		n := min(chunk, pages-at)
-		if _, err := f.ReadAt(buf[:n*entry], (first+int64(at))*entry); err != nil {
-			nonZero(b[at*PageSize:], func(p int) { fn(at + p) })
-			return
-		}
-		for i := range n {
-			if binary.LittleEndian.Uint64(buf[i*entry:])&isHere != 0 {
-				fn(at + i)
-			}
-		}
-	}
 }

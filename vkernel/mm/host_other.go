@@ -10,11 +10,4 @@ func (hostPages) resize(uint64) error         { return errUnsupported }
 func (hostPages) writeAt([]byte, int64) error { return errUnsupported }
 func (hostPages) close()                      {}
 func mapObject([]byte, *object, uint64) error { return errUnsupported }
-func unmapObject(b []byte) error              { return zero(b) }
-func present(b []byte, fn func(page int))     { nonZero(b, fn) }
-
-// zero makes b read as zero.
-func zero(b []byte) error {
-	clear(b)
-	return nil
-}
+func unmapObject([]byte) error                { return errUnsupported }

@@ -215,7 +215,7 @@ func (as *AddressSpace) Advise(addr, length uint64, advice int) error {
 		as.each(addr, addr+n, func(v *VMA) {
 			if v.object == nil { // shared pages keep their contents
 				from, to := max(v.Start, addr), min(v.End, addr+n)
-				_ = zero(as.linear(from, to-from))
+				_ = as.zero(from, to-from)
 			}
 		})
 	case linux.MADV_REMOVE:
@@ -261,7 +261,15 @@ func (as *AddressSpace) Resident(addr, length uint64) ([]byte, error) {
 		return nil, linux.ENOMEM
 	}
 	vec := make([]byte, n/PageSize)
-	present(as.linear(addr, n), func(page int) { vec[page] = 1 })
+	first := addr - guestabi.AddrBias
+	err = as.mem.Touched(machine.Range{Start: first, Size: n}, func(r machine.Range) {
+		for at := r.Start; at < r.Start+r.Size; at += PageSize {
+			vec[(at-first)/PageSize] = 1
+		}
+	})
+	if err != nil {
+		return nil, linux.ENOMEM
+	}
 	return vec, nil
 }
 
@@ -347,9 +355,9 @@ func (as *AddressSpace) move(addr, oldN, to, newN uint64) (uint64, error) {
 		return 0, err
 	}
 	if dst.object == nil {
-		n := min(oldN, newN)
-		from, into := as.linear(addr, n), as.linear(to, n)
-		present(from, func(p int) { copy(into[p*PageSize:(p+1)*PageSize], from[p*PageSize:]) })
+		if err := as.mem.Move(to-guestabi.AddrBias, addr-guestabi.AddrBias, min(oldN, newN)); err != nil {
+			return 0, linux.ENOMEM
+		}
 	}
 	if oldN != 0 {
 		as.remove(addr, addr+oldN)
@@ -357,41 +365,47 @@ func (as *AddressSpace) move(addr, oldN, to, newN uint64) (uint64, error) {
 	return to, nil
 }
 
-// Fork copies the address space into child, which is empty and as large: private
-// pages that are present are copied, shared ones are mapped. It returns how many
-// bytes were copied.
-func (as *AddressSpace) Fork(child *AddressSpace) (copied uint64, err error) {
+// Fork makes an address space like as: private pages that were touched are
+// copied, shared ones are mapped. It returns, too, how many bytes were copied.
+func (as *AddressSpace) Fork() (child *AddressSpace, copied uint64, err error) {
 	as.mu.Lock() // also keeps threads from mapping while pages are copied
 	defer as.mu.Unlock()
-	child.brkStart, child.brk, child.mmapTop = as.brkStart, as.brk, as.mmapTop
-	child.stackStart, child.limitAS = as.stackStart, as.limitAS
-	child.vmas = make([]VMA, 0, len(as.vmas)+2)
 	var private []machine.Range // adjacent VMAs make one
 	for _, v := range as.vmas {
-		if v.DontFork {
+		if v.DontFork || v.WipeOnFork || v.object != nil {
 			continue
 		}
 		n := v.End - v.Start
 		start := v.Start - guestabi.AddrBias
-		switch last := len(private) - 1; {
-		case v.object != nil:
-			if err := mapObject(child.linear(v.Start, n), v.object, v.Offset); err != nil {
-				return 0, linux.ENOMEM
-			}
-			v.object.ref()
-		case v.WipeOnFork:
-		case last >= 0 && private[last].Start+private[last].Size == start:
+		if last := len(private) - 1; last >= 0 && private[last].Start+private[last].Size == start {
 			private[last].Size += n
-		default:
+		} else {
 			private = append(private, machine.Range{Start: start, Size: n})
 		}
+	}
+	mem, copied, err := as.mem.Fork(private)
+	if err != nil {
+		return nil, 0, linux.ENOMEM
+	}
+	child = New(mem, as.shared, as.onFree)
+	child.brkStart, child.brk, child.mmapTop = as.brkStart, as.brk, as.mmapTop
+	child.stackStart, child.limitAS = as.stackStart, as.limitAS
+	child.vmas = make([]VMA, 0, len(as.vmas)+2)
+	for _, v := range as.vmas {
+		if v.DontFork {
+			continue
+		}
+		if v.object != nil {
+			if err := child.mapObject(v.Start, v.End-v.Start, v.object, v.Offset); err != nil {
+				child.Release()
+				return nil, 0, linux.ENOMEM
+			}
+			v.object.ref()
+		}
 		child.vmas = append(child.vmas, v)
-		child.mapped += n
+		child.mapped += v.End - v.Start
 	}
-	if copied, err = as.mem.CopyTo(child.mem, private); err != nil {
-		return 0, linux.ENOMEM
-	}
-	return copied, nil
+	return child, copied, nil
 }
 
 // Executable reports whether all of a range is mapped with PROT_EXEC already.

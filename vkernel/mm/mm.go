@@ -129,6 +129,17 @@ func (as *AddressSpace) linear(addr, n uint64) []byte {
 	return as.bytes[off : off+n : off+n]
 }
 
+// zero makes guest memory read as zero and gives its pages back to the host.
+func (as *AddressSpace) zero(addr, n uint64) error {
+	return as.mem.Zero(machine.Range{Start: addr - guestabi.AddrBias, Size: n})
+}
+
+// mapObject replaces guest memory by o's pages at off.
+func (as *AddressSpace) mapObject(addr, n uint64, o *object, off uint64) error {
+	as.mem.Remapped()
+	return mapObject(as.linear(addr, n), o, off)
+}
+
 // find returns the index of the first VMA that ends above addr.
 func (as *AddressSpace) find(addr uint64) int {
 	return sort.Search(len(as.vmas), func(i int) bool { return as.vmas[i].End > addr })
@@ -310,12 +321,11 @@ func (as *AddressSpace) fits(n uint64) bool {
 
 // insert maps v, whose range must be free, and zeroes it or maps its object.
 func (as *AddressSpace) insert(v VMA) error {
-	b := as.linear(v.Start, v.End-v.Start)
 	if v.object != nil {
-		if err := mapObject(b, v.object, v.Offset); err != nil {
+		if err := as.mapObject(v.Start, v.End-v.Start, v.object, v.Offset); err != nil {
 			return linux.ENOMEM
 		}
-	} else if err := zero(b); err != nil {
+	} else if err := as.zero(v.Start, v.End-v.Start); err != nil {
 		return linux.ENOMEM
 	}
 	i := as.find(v.Start)
@@ -378,11 +388,10 @@ func (as *AddressSpace) remove(start, end uint64) {
 	j := i
 	for ; j < len(as.vmas) && as.vmas[j].Start < end; j++ {
 		v := &as.vmas[j]
-		b := as.linear(v.Start, v.End-v.Start)
 		if v.object != nil {
 			as.dropObject(v)
 		} else {
-			_ = zero(b) // gives the pages back; insert zeroes again
+			_ = as.zero(v.Start, v.End-v.Start) // gives the pages back; insert zeroes again
 		}
 		as.mapped -= v.End - v.Start
 	}

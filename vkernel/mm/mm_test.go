@@ -205,16 +205,17 @@ func (f *memFile) MapName() string { return "/file" }
 
 func TestFork(t *testing.T) {
 	shared := NewShared()
-	parent, child := newSpace(t, shared), newSpace(t, shared)
+	parent := newSpace(t, shared)
 	file := &memFile{data: bytes.Repeat([]byte("0123456789abcdef"), 512)}
 	private := mustMap(t, parent, MapOpts{Length: 100 * PageSize, Prot: rw})
 	anon := mustMap(t, parent, MapOpts{Length: PageSize, Prot: rw, Shared: true})
 	mapped := mustMap(t, parent, MapOpts{Length: 2 * PageSize, Prot: rw, Shared: true, File: file})
 	parent.linear(private+50*PageSize, 1)[0] = 5
-	copied, err := parent.Fork(child)
+	child, copied, err := parent.Fork()
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer child.Release()
 	if copied == 0 || copied > 60*PageSize {
 		t.Errorf("%d bytes copied for one page that was touched", copied)
 	}
