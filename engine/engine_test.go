@@ -19,6 +19,7 @@ import (
 	"megabinary.dev/engine/lock"
 	"megabinary.dev/engine/progress"
 	"megabinary.dev/engine/remote"
+	"megabinary.dev/engine/sandbox"
 	"megabinary.dev/engine/store"
 	"megabinary.dev/sdk/stage"
 )
@@ -38,7 +39,17 @@ const typeText = "text/plain"
 // buildDir is where the test plugin is built.
 var buildDir string
 
+// sandboxArgument makes this test program a runner of sandboxed plugins.
+const sandboxArgument = "run-sandboxed-plugin"
+
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == sandboxArgument {
+		if err := sandbox.Serve(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	dir, err := os.MkdirTemp("", "engine-test-*")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,7 +93,10 @@ func newFixture(t *testing.T) *fixture {
 	}
 	return &fixture{
 		t: t, store: s,
-		plugins: &Plugins{CacheDir: filepath.Join(buildDir, "cache"), TempDir: t.TempDir(), Cache: cache.New(s)},
+		plugins: &Plugins{
+			SandboxRunner: []string{"/proc/self/exe", sandboxArgument},
+			CacheDir:      filepath.Join(buildDir, "cache"), TempDir: t.TempDir(), Cache: cache.New(s),
+		},
 		runner:  &Runner{Store: s, Cache: cache.New(s), Jobs: 2},
 		process: filepath.Join(buildDir, "testplugin"),
 		module:  filepath.Join(buildDir, "testplugin.wasm"),
@@ -144,9 +158,9 @@ func TestSameBytesAsProcessAndModule(t *testing.T) {
 	if got := f.read(outcomes[0].Outputs[0]); got != "SOME TEXT!" {
 		t.Errorf("the stage gave %q", got)
 	}
-	process, sandbox := outcomes[0], outcomes[1]
-	process.Elapsed, sandbox.Elapsed = 0, 0
-	a, b := mustJSON(t, process), mustJSON(t, sandbox)
+	process, module := outcomes[0], outcomes[1]
+	process.Elapsed, module.Elapsed = 0, 0
+	a, b := mustJSON(t, process), mustJSON(t, module)
 	if a != b {
 		t.Errorf("process and module differ:\n%s\n%s", a, b)
 	}

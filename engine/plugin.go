@@ -44,10 +44,14 @@ const defaultTimeout = time.Hour
 // Plugins loads the plugins of pipelines. The zero value knows no built-in ones.
 type Plugins struct {
 	Builtins map[string]Builtin
-	CacheDir string       // for compiled modules
-	TempDir  string       // for private copies of plugins
-	Cache    *cache.Cache // of descriptions; nil: none
-	Warn     func(string) // may be nil
+	// SandboxRunner is the command of a trusted program, such as this one, that
+	// gives its last argument, which the engine adds, to sandbox.Serve. Without
+	// it, sandboxed plugins are refused.
+	SandboxRunner []string
+	CacheDir      string       // for compiled modules
+	TempDir       string       // for private copies of plugins
+	Cache         *cache.Cache // of descriptions; nil: none
+	Warn          func(string) // may be nil
 }
 
 // loaded is a plugin with what the pipeline says of it.
@@ -165,6 +169,8 @@ func (p *Plugins) sandboxed(spec *PluginSpec, content []byte, want string) (*loa
 		Memory:   spec.Permissions.Memory,
 		Paths:    spec.Permissions.Paths,
 		Hosts:    spec.Permissions.Hosts,
+		Runner:   p.SandboxRunner,
+		TempDir:  p.TempDir,
 	})
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ const asMegabin = "MEGABINARY_TEST_AS_MEGABIN"
 // TestMain is megabin itself when the engine re-executes this program to serve a
 // built-in plugin, and when a test needs a process to interrupt.
 func TestMain(m *testing.M) {
-	if os.Getenv(asMegabin) != "" || len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" {
+	if os.Getenv(asMegabin) != "" || len(os.Args) > 2 && os.Args[1] == "plugin" && (os.Args[2] == "serve" || os.Args[2] == commandSandbox) {
 		os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())

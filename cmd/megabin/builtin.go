@@ -41,8 +41,8 @@ func shippedStages() []stage.Stage {
 
 // builtins returns the shipped stages as plugins: this program, re-executed as
 // `megabin plugin serve NAME`, or an embedded module.
-func builtins() (map[string]engine.Builtin, error) {
-	executable, digest, err := self()
+func builtins(executable string) (map[string]engine.Builtin, error) {
+	digest, err := digestOf(executable)
 	if err != nil {
 		return nil, fmt.Errorf("hashing this program: %w", err)
 	}
@@ -63,26 +63,27 @@ func builtins() (map[string]engine.Builtin, error) {
 	return all, nil
 }
 
-// self returns this program's path and digest. On Linux /proc/self/exe is the
-// running file itself, in a child that executes it too, even if its path was
-// written over meanwhile.
-func self() (path, digest string, err error) {
-	path = "/proc/self/exe"
-	if runtime.GOOS != "linux" {
-		if path, err = os.Executable(); err != nil {
-			return "", "", err
-		}
+// self returns this program's path. On Linux /proc/self/exe is the running file
+// itself, in a child that executes it too, even if its path was written over
+// meanwhile.
+func self() (string, error) {
+	if runtime.GOOS == "linux" {
+		return "/proc/self/exe", nil
 	}
+	return os.Executable()
+}
+
+func digestOf(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return "", "", err
+		return "", err
 	}
-	return path, stage.DigestPrefix + hex.EncodeToString(h.Sum(nil)), nil
+	return stage.DigestPrefix + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // workshop is what the commands around pipelines share.
@@ -105,7 +106,12 @@ func (a *app) openWorkshop() (*workshop, error) {
 	if err != nil {
 		return nil, err
 	}
-	own, err := builtins()
+	executable, err := self()
+	if err != nil {
+		scratch.Close()
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	own, err := builtins(executable)
 	if err != nil {
 		scratch.Close()
 		return nil, err
@@ -114,11 +120,12 @@ func (a *app) openWorkshop() (*workshop, error) {
 	return &workshop{
 		store: s, cache: c, scratch: scratch,
 		plugins: &engine.Plugins{
-			Builtins: own,
-			CacheDir: a.settings.GetString(settingCacheDir),
-			TempDir:  scratch.Dir,
-			Cache:    c,
-			Warn:     func(message string) { a.log.Warn().Msg(message) },
+			Builtins:      own,
+			SandboxRunner: []string{executable, "plugin", commandSandbox},
+			CacheDir:      a.settings.GetString(settingCacheDir),
+			TempDir:       scratch.Dir,
+			Cache:         c,
+			Warn:          func(message string) { a.log.Warn().Msg(message) },
 		},
 	}, nil
 }

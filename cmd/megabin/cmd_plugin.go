@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"megabinary.dev/engine"
+	"megabinary.dev/engine/sandbox"
 	"megabinary.dev/sdk/stage"
 	"megabinary.dev/sdk/stage/serve"
 )
@@ -25,7 +26,7 @@ func newPluginCmd(a *app) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPluginLsCmd(a), newPluginServeCmd(), newPluginRunCmd(a))
+	cmd.AddCommand(newPluginLsCmd(a), newPluginServeCmd(), newPluginSandboxCmd(), newPluginRunCmd(a))
 	return cmd
 }
 
@@ -110,6 +111,19 @@ itself; run by hand it says so and exits.`,
 			}
 			return &exitError{Code: exitNotFound, Err: fmt.Errorf("there is no built-in stage %q; there are %s", args[0], strings.Join(stageNames(), ", "))}
 		},
+	}
+}
+
+// commandSandbox is the command by which the engine runs Extism modules.
+const commandSandbox = "sandbox"
+
+func newPluginSandboxCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:    commandSandbox + " GRANT",
+		Short:  "Serve an Extism module to the engine (the engine runs this)",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE:   func(_ *cobra.Command, args []string) error { return sandbox.Serve(args[0]) },
 	}
 }
 

@@ -36,8 +36,11 @@ type Config struct {
 	// it is neither copied nor hashed again.
 	Own     bool
 	TempDir string // private copies go here; "": the system's
-	// StartTimeout limits the time to the handshake and Describe; 0: 30 s.
+	// StartTimeout limits the time to the handshake; 0: 30 s.
 	StartTimeout time.Duration
+	// DescribeTimeout limits Describe, with the start if there is one; 0: as
+	// StartTimeout.
+	DescribeTimeout time.Duration
 }
 
 const defaultStartTimeout = 30 * time.Second
@@ -102,6 +105,9 @@ func New(config Config) (*Plugin, error) {
 	if config.StartTimeout == 0 {
 		config.StartTimeout = defaultStartTimeout
 	}
+	if config.DescribeTimeout == 0 {
+		config.DescribeTimeout = config.StartTimeout
+	}
 	p := &Plugin{config: config, path: config.Path, digest: config.Digest}
 	if config.Own {
 		return p, nil
@@ -163,7 +169,7 @@ func (p *Plugin) Close() error {
 // Describe asks for the plugin's stages.
 func (p *Plugin) Describe(ctx context.Context) ([]stage.Description, error) {
 	var all []stage.Description
-	err := p.with(ctx, p.config.StartTimeout, "describing itself", nil, func(ctx context.Context, client *serve.Client) error {
+	err := p.with(ctx, p.config.DescribeTimeout, "describing itself", nil, func(ctx context.Context, client *serve.Client) error {
 		reply, err := client.Describe(ctx)
 		if err != nil {
 			return err
@@ -215,6 +221,10 @@ func (p *Plugin) with(ctx context.Context, timeout time.Duration, doing string, 
 		return &TimeoutError{Plugin: p.config.Name, Doing: doing}
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	}
+	var broken *serve.BrokenError
+	if errors.As(err, &broken) {
+		return fmt.Errorf("plugin %s: %w", p.config.Name, err)
 	}
 	return &CrashError{Plugin: p.config.Name, Stderr: process.stderr.tail(), Err: err}
 }

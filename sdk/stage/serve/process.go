@@ -4,6 +4,8 @@ package serve
 
 import (
 	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,11 +54,35 @@ func New(stages ...stage.Stage) *Plugin {
 
 // Main serves until the engine says stop. Run by hand, it says what it is and
 // exits with status 1.
-func (p *Plugin) Main() {
+func (p *Plugin) Main() { Serve(stages(p.stages)) }
+
+// Handler answers the engine. Plugins of stages need none of their own: it is
+// for a process that runs somebody else's stages.
+type Handler interface {
+	Describe(ctx context.Context) (*stagepb.DescribeReply, error)
+	// Run runs one stage as stage.Execute does. An error, as opposed to an event
+	// with a Failure, means that the plugin broke: see BrokenError.
+	Run(ctx context.Context, req *stagepb.RunRequest, emit func(*stagepb.Event)) error
+}
+
+// stages is the Handler of stages in this process.
+type stages []stage.Stage
+
+func (s stages) Describe(context.Context) (*stagepb.DescribeReply, error) {
+	return stage.DescribeAll(s), nil
+}
+
+func (s stages) Run(ctx context.Context, req *stagepb.RunRequest, emit func(*stagepb.Event)) error {
+	stage.Execute(ctx, s, req, emit)
+	return nil
+}
+
+// Serve serves h until the engine says stop.
+func Serve(h Handler) {
 	go exitWithParent()
 	plugin.Serve(&plugin.ServeConfig{
 		HandshakeConfig: Handshake(),
-		Plugins:         plugin.PluginSet{PluginName: &GRPC{stages: p.stages}},
+		Plugins:         plugin.PluginSet{PluginName: &GRPC{handler: h}},
 		Logger:          hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: os.Stderr}),
 		GRPCServer: func(opts []grpc.ServerOption) *grpc.Server {
 			return grpc.NewServer(append(opts, grpc.MaxRecvMsgSize(maxMessage))...)
@@ -83,16 +109,16 @@ func exitWithParent() {
 	}
 }
 
-// GRPC connects the service to go-plugin: the server's side serves stages, the
-// client's side gives a Client.
+// GRPC connects the service to go-plugin: the server's side serves a handler,
+// the client's side gives a Client.
 type GRPC struct {
 	plugin.NetRPCUnsupportedPlugin
-	stages []stage.Stage
+	handler Handler
 }
 
 // GRPCServer implements plugin.GRPCPlugin.
 func (g *GRPC) GRPCServer(_ *plugin.GRPCBroker, s *grpc.Server) error {
-	s.RegisterService(serviceDesc(), &server{stages: g.stages})
+	s.RegisterService(serviceDesc(), &server{handler: g.handler})
 	return nil
 }
 
@@ -147,23 +173,58 @@ func serviceDesc() *grpc.ServiceDesc {
 	}
 }
 
-// server answers for the stages of this process.
+// server answers with a handler.
 type server struct {
-	stages []stage.Stage
+	handler Handler
 }
 
-func (s *server) describe(context.Context, *stagepb.DescribeRequest) (*stagepb.DescribeReply, error) {
-	return stage.DescribeAll(s.stages), nil
+func (s *server) describe(ctx context.Context, _ *stagepb.DescribeRequest) (*stagepb.DescribeReply, error) {
+	reply, err := s.handler.Describe(ctx)
+	return reply, toStatus(err)
 }
 
 func (s *server) run(req *stagepb.RunRequest, stream grpc.ServerStream) error {
 	var sendErr error
-	stage.Execute(stream.Context(), s.stages, req, func(e *stagepb.Event) {
+	err := s.handler.Run(stream.Context(), req, func(e *stagepb.Event) {
 		if sendErr == nil {
 			sendErr = stream.SendMsg(e)
 		}
 	})
+	if err != nil {
+		return toStatus(err)
+	}
 	return sendErr
+}
+
+// BrokenError says that a plugin cannot be used: it is damaged, or it answered
+// nonsense. Any other error of a Handler is a crash.
+type BrokenError struct {
+	Message string
+}
+
+func (e *BrokenError) Error() string { return e.Message }
+
+// codeBroken carries a BrokenError; gRPC itself never uses this code.
+const codeBroken = codes.FailedPrecondition
+
+func toStatus(err error) error {
+	var broken *BrokenError
+	if errors.As(err, &broken) {
+		return status.Error(codeBroken, err.Error())
+	}
+	return err // gRPC makes it codes.Unknown
+}
+
+// fromStatus undoes toStatus. Errors of gRPC itself, such as a lost connection,
+// stay.
+func fromStatus(err error) error {
+	switch s := status.Convert(err); s.Code() {
+	case codeBroken:
+		return &BrokenError{Message: s.Message()}
+	case codes.Unknown:
+		return errors.New(s.Message())
+	}
+	return err
 }
 
 // Client is the engine's side of the service.
@@ -175,7 +236,7 @@ type Client struct {
 func (c *Client) Describe(ctx context.Context) (*stagepb.DescribeReply, error) {
 	reply := new(stagepb.DescribeReply)
 	if err := c.conn.Invoke(ctx, methodDescribe, new(stagepb.DescribeRequest), reply); err != nil {
-		return nil, err
+		return nil, fromStatus(err)
 	}
 	return reply, nil
 }
@@ -195,8 +256,10 @@ func (c *Client) Run(ctx context.Context, req *stagepb.RunRequest, on func(*stag
 	}
 	for {
 		e := new(stagepb.Event)
-		if err := stream.RecvMsg(e); err != nil {
-			return nil, err
+		if err := stream.RecvMsg(e); errors.Is(err, io.EOF) {
+			return nil, &BrokenError{Message: "it gave neither a result nor a failure"}
+		} else if err != nil {
+			return nil, fromStatus(err)
 		}
 		switch of := e.Of.(type) {
 		case *stagepb.Event_Result:
