@@ -292,6 +292,8 @@ func (t *Task) build(p *program, img *load.Image, r resolved, env []string, stac
 		return err
 	}
 	p.as = as
+	as.SetLoading(true)
+	defer as.SetLoading(false)
 	stack := mm.PageUp(min(stackLimit, maxStack, t.c.cfg.Memory/4))
 	top := as.High()
 	_, err = as.Map(mm.MapOpts{Addr: top - stack, Length: stack, Prot: linux.PROT_READ | linux.PROT_WRITE,

@@ -185,6 +185,23 @@ func (m *Memory) Touched(r Range, visit func(Range)) error {
 	return nil
 }
 
+// Write copies src, which may be large, to at.
+func (m *Memory) Write(at uint64, src []byte) error {
+	r := Range{at, uint64(len(src))}
+	var there []Range
+	if err := m.Touched(r, func(r Range) { there = append(there, r) }); err != nil {
+		return fmt.Errorf("writing guest memory: %w", err)
+	}
+	m.populate([]Range{r}, there)
+	copy(m.bytes[at:], src)
+	return nil
+}
+
+// populate makes the pages of ranges but for those of there.
+func (m *Memory) populate(ranges, there []Range) {
+	subtract(ranges, there, func(r Range) { populate(m.bytes[r.Start : r.Start+r.Size]) })
+}
+
 // Scratch memory for register files: 64 slots of 1 KiB in linear page 0.
 const (
 	slotCount = 64

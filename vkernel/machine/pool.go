@@ -31,9 +31,12 @@ type idleMapping struct {
 const (
 	maxIdle     = 4
 	maxIdleSize = 32 << 20 // bytes in the pages of all idle mappings
-	// wipeBytes is how much of a mapping is wiped by writing zeros; the host
-	// takes the pages back of what is above.
-	wipeBytes = 1 << 20
+	// wipeNew and wipeFork are how many bytes of a mapping are wiped by writing
+	// zeros; the host takes the pages back of what is above. What a new memory
+	// has at low addresses is about to become the program, the pages of a fork
+	// beside those of its parent serve nobody.
+	wipeNew  = 2 << 20
+	wipeFork = 128 << 10
 )
 
 // NewPool returns an empty pool.
@@ -44,7 +47,7 @@ func NewPool() *Pool { return &Pool{touched: newTouchMap()} }
 func (p *Pool) NewMemory(limit int64) (*Memory, error) {
 	pages := max((limit+pageSize-1)/pageSize, 2)
 	if idle, ok := p.idleOf(pages * pageSize); ok {
-		return p.reuse(idle, nil)
+		return p.reuse(idle, nil, wipeNew)
 	}
 	return reserveMemory(limit, p)
 }
@@ -53,15 +56,13 @@ func (p *Pool) NewMemory(limit int64) (*Memory, error) {
 // may hold anything there, and holds zeros elsewhere.
 func (p *Pool) take(n int, source []Range) (*Memory, error) {
 	if idle, ok := p.idleOf(int64(n)); ok {
-		return p.reuse(idle, source)
+		return p.reuse(idle, source, wipeFork)
 	}
 	m, err := reserveMemory(int64(n), p)
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range source {
-		populate(m.bytes[r.Start : r.Start+r.Size])
-	}
+	m.populate(source, nil)
 	return m, nil
 }
 
@@ -82,23 +83,23 @@ func (p *Pool) idleOf(n int64) (idleMapping, bool) {
 	return idleMapping{}, false
 }
 
-// reuse makes a memory of an idle mapping, see take.
-func (p *Pool) reuse(idle idleMapping, source []Range) (*Memory, error) {
+// reuse makes a memory of an idle mapping, see take. It writes at most budget
+// zeros.
+func (p *Pool) reuse(idle idleMapping, source []Range, budget uint64) (*Memory, error) {
 	m := wrapMemory(idle.bytes, idle.unmap, p)
-	budget := uint64(wipeBytes)
 	var err error
 	subtract(idle.stale, source, func(r Range) {
-		if r.Size <= budget {
-			budget -= r.Size
-			clear(m.bytes[r.Start : r.Start+r.Size])
-			return
+		n := min(r.Size, budget)
+		budget -= n
+		clear(m.bytes[r.Start : r.Start+n])
+		if n < r.Size {
+			err = errors.Join(err, m.Zero(Range{r.Start + n, r.Size - n}))
 		}
-		err = errors.Join(err, m.Zero(r))
 	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wiping the memory of an earlier process: %w", err), m.unmap(m.bytes))
 	}
-	subtract(source, idle.stale, func(r Range) { populate(m.bytes[r.Start : r.Start+r.Size]) })
+	m.populate(source, idle.stale)
 	return m, nil
 }
 

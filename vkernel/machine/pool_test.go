@@ -210,3 +210,33 @@ func TestMoveAndTouched(t *testing.T) {
 		t.Error("ranges out of order were taken")
 	}
 }
+
+// Hosts without PAGEMAP_SCAN, or without pagemap at all, copy the same.
+func TestTouchMapsAgree(t *testing.T) {
+	m := newMemory(t, 64<<20)
+	for _, at := range []int{70_000, 1 << 20, 1<<20 + 4096, 33<<20 + 5} {
+		copy(m.bytes[at:], "touched")
+	}
+	r := Range{65_537, 60 << 20}
+	var first []byte
+	for i, touched := range []*touchMap{newTouchMap(), slowTouchMap(), {}} {
+		got := make([]byte, len(m.bytes))
+		last := r.Start
+		touched.each(m.bytes, r, func(r Range) {
+			if r.Start < last {
+				t.Errorf("way %d: %v comes after %#x", i, r, last)
+			}
+			last = r.Start + r.Size
+			copy(got[r.Start:last], m.bytes[r.Start:])
+		})
+		touched.close()
+		if i == 0 {
+			first = got
+		} else if !bytes.Equal(got, first) {
+			t.Errorf("way %d finds other pages", i)
+		}
+		if !bytes.HasPrefix(got[33<<20+5:], []byte("touched")) || last > r.Start+r.Size {
+			t.Errorf("way %d lacks a page or goes to %#x", i, last)
+		}
+	}
+}

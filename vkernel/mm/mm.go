@@ -73,6 +73,7 @@ type AddressSpace struct {
 	stackStart uint64
 	mapped     uint64 // bytes in vmas
 	limitAS    uint64 // RLIMIT_AS
+	loading    bool   // see SetLoading
 
 	refs   int // machines over this memory; guarded by mu
 	onFree func(*machine.Memory)
@@ -220,7 +221,9 @@ func (as *AddressSpace) Force(addr uint64, src []byte) error {
 	if as.allowed(addr, uint64(len(src)), 0) != uint64(len(src)) {
 		return linux.EFAULT
 	}
-	copy(as.linear(addr, uint64(len(src))), src)
+	if err := as.mem.Write(addr-guestabi.AddrBias, src); err != nil {
+		return linux.EFAULT
+	}
 	return nil
 }
 
@@ -309,6 +312,15 @@ func (as *AddressSpace) SetBreak(addr, dataLimit uint64) uint64 {
 	return addr
 }
 
+// SetLoading says that a program is, or no longer is, loaded into new memory:
+// as long as no guest code has run, what is not mapped is zero and need not be
+// made so.
+func (as *AddressSpace) SetLoading(on bool) {
+	as.mu.Lock()
+	as.loading = on
+	as.mu.Unlock()
+}
+
 // isFree reports whether no VMA overlaps [start, end).
 func (as *AddressSpace) isFree(start, end uint64) bool {
 	i := as.find(start)
@@ -325,8 +337,10 @@ func (as *AddressSpace) insert(v VMA) error {
 		if err := as.mapObject(v.Start, v.End-v.Start, v.object, v.Offset); err != nil {
 			return linux.ENOMEM
 		}
-	} else if err := as.zero(v.Start, v.End-v.Start); err != nil {
-		return linux.ENOMEM
+	} else if !as.loading {
+		if err := as.zero(v.Start, v.End-v.Start); err != nil {
+			return linux.ENOMEM
+		}
 	}
 	i := as.find(v.Start)
 	as.vmas = slices.Insert(as.vmas, i, v)

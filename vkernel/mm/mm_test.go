@@ -333,3 +333,38 @@ func checkModel(t *testing.T, step int, as *AddressSpace, base uint64, model []i
 		t.Fatalf("step %d: %d bytes counted, %d mapped", step, as.Mapped(), total)
 	}
 }
+
+// What is mapped is zero while a program is loaded, too, over memory that
+// another process has used and after a mapping was replaced.
+func TestLoadingMapsZeros(t *testing.T) {
+	pool := machine.NewPool()
+	defer pool.Close()
+	for round := range 3 {
+		mem, err := pool.NewMemory(size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		as := New(mem, nil, func(m *machine.Memory) { _ = m.Close() })
+		as.SetLoading(true)
+		fixed := MapOpts{Addr: guestabi.MinAddr, Length: 100 * PageSize, Prot: rw, Fixed: true}
+		for range 2 {
+			at := mustMap(t, as, fixed)
+			if got := as.linear(at, fixed.Length); !bytes.Equal(got, make([]byte, fixed.Length)) {
+				t.Fatalf("round %d: a new mapping is not zero", round)
+			}
+			if err := as.Force(at+5, bytes.Repeat([]byte{'s'}, 80*PageSize)); err != nil {
+				t.Fatal(err)
+			}
+			if got := as.linear(at, fixed.Length); got[4] != 0 || got[5] != 's' || got[80*PageSize+4] != 's' || got[80*PageSize+5] != 0 {
+				t.Fatalf("round %d: not all was written", round)
+			}
+		}
+		as.SetLoading(false)
+		as.linear(guestabi.MinAddr+200*PageSize, 1)[0] = 'x' // outside of all mappings
+		if at := mustMap(t, as, MapOpts{Addr: guestabi.MinAddr + 200*PageSize, Length: PageSize, Prot: rw, Fixed: true}); as.linear(at, 1)[0] != 0 {
+			t.Fatalf("round %d: a stray write became visible", round)
+		}
+		copy(mem.Bytes()[size-9:], "secret")
+		as.Release()
+	}
+}
