@@ -263,6 +263,13 @@ func TestNoPlugin(t *testing.T) {
 		{"another protocol version", script("echo '1|99|unix|/tmp/none|grpc'; sleep 5"), Process, "does not speak protocol version 1"},
 		{"a missing file", func(*fixture) string { return "/nonexistent" }, Process, "opening the plugin"},
 		{"a module that is none", script(""), Sandbox, "compiling the module"},
+		{"a module without functions", func(f *fixture) string {
+			path := filepath.Join(f.t.TempDir(), "empty.wasm")
+			if err := os.WriteFile(path, []byte("\x00asm\x01\x00\x00\x00"), 0o644); err != nil {
+				f.t.Fatal(err)
+			}
+			return path
+		}, Sandbox, `does not export "describe"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFixture(t)
@@ -480,6 +487,53 @@ func TestCancelKillsAndLeavesNothing(t *testing.T) {
 				t.Errorf("running again: %v", err)
 			}
 		})
+	}
+}
+
+// TestCancelWhileCompiling stops the first use of a module, whose compilation
+// cannot be cancelled but killed.
+func TestCancelWhileCompiling(t *testing.T) {
+	f := newFixture(t)
+	f.plugins.CacheDir = t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	stopped := make(chan time.Time, 1)
+	go func() {
+		for ctx.Err() == nil { // the runner locks the cache, then compiles
+			if locks, _ := filepath.Glob(f.plugins.CacheDir + "/wazero/*.lock"); len(locks) > 0 {
+				stopped <- time.Now()
+				cancel()
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}()
+	_, err := f.plugins.RunStage(ctx, f.runner, f.spec(Sandbox), "upper", json.RawMessage("{}"), []stage.Descriptor{f.put("x")})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+	if took := time.Since(<-stopped); took > 5*time.Second {
+		t.Errorf("stopping took %s", took)
+	}
+	f.checkClean()
+	if _, err := f.one(f.spec(Sandbox), "upper", "{}"); err != nil {
+		t.Errorf("running again: %v", err)
+	}
+}
+
+func TestSandboxRunnerThatDies(t *testing.T) {
+	f := newFixture(t)
+	for _, c := range []struct {
+		want   string
+		runner []string
+	}{
+		{"needs a program that runs it", nil},
+		{"oh dear", []string{"/bin/sh", "-c", "echo oh dear >&2; exit 1"}},
+	} {
+		f.plugins.SandboxRunner = c.runner
+		if _, err := f.one(f.spec(Sandbox), "upper", "{}"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("error %v, want %q", err, c.want)
+		}
+		f.checkClean()
 	}
 }
 
