@@ -52,7 +52,7 @@ func randomGraph(r *rand.Rand, n int) []walkBlock {
 			b.kind, b.succ = ir.TermBranch, []int{pick(i), min(i+1, n-1)}
 		case k < 9:
 			b.kind = ir.TermIndirect
-			for range 1 + r.Intn(6) {
+			for range 1 + r.Intn(6) + 12*(r.Intn(4)/3) { // so many that a hash is used, or few
 				b.succ = append(b.succ, pick(i))
 			}
 		default:

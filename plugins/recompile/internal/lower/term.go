@@ -9,8 +9,9 @@ import (
 	"megabinary.dev/sdk/wasm"
 )
 
-// maxTableSpan bounds a br_table over guest PCs, in bytes of guest code.
-const maxTableSpan = 4096
+// maxTableBytes bounds a br_table over guest PCs, in bytes of guest code for
+// each target.
+const maxTableBytes = 4
 
 // terminator emits the end of the block at position p.
 func (x *fn) terminator(p int, t *ir.Term) {
@@ -207,10 +208,13 @@ func (x *fn) indirect(p int, t *ir.Term) {
 	x.body.LocalSet(x.temp())
 	x.body.Block(wasm.BlockVoid)
 	x.inner++
-	if last := known[len(known)-1]; last.pc-known[0].pc <= maxTableSpan && !x.needsLabel(p, known) {
-		x.pcTable(p, known)
-	} else {
+	switch span := known[len(known)-1].pc - known[0].pc; {
+	case len(known) <= searchLeaf:
 		x.pcSearch(p, known)
+	case uint64(span) < maxTableBytes*uint64(len(known)) && !x.needsLabel(p, known):
+		x.pcTable(p, known)
+	default:
+		x.pcHash(p, known)
 	}
 	x.inner--
 	x.body.End()
@@ -262,26 +266,13 @@ func (x *fn) pcTable(p int, known []knownTarget) {
 	x.body.BrTable(depths, 0)
 }
 
-// pcSearch branches by binary search and falls through if it finds nothing.
+// pcSearch compares with one target after the other and falls through if it is
+// none of them.
 func (x *fn) pcSearch(p int, known []knownTarget) {
-	if len(known) <= searchLeaf {
-		for _, k := range known {
-			x.body.LocalGet(x.temp())
-			x.body.I32Const(int32(k.pc))
-			x.body.Op(wasm.OpI32Eq)
-			x.edgeIf(p, k.block)
-		}
-		return
+	for _, k := range known {
+		x.body.LocalGet(x.temp())
+		x.body.I32Const(int32(k.pc))
+		x.body.Op(wasm.OpI32Eq)
+		x.edgeIf(p, k.block)
 	}
-	mid := len(known) / 2
-	x.body.LocalGet(x.temp())
-	x.body.I32Const(int32(known[mid].pc))
-	x.body.Op(wasm.OpI32LtU)
-	x.body.If(wasm.BlockVoid)
-	x.inner++
-	x.pcSearch(p, known[:mid])
-	x.body.Else()
-	x.pcSearch(p, known[mid:])
-	x.inner--
-	x.body.End()
 }
