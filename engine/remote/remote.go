@@ -34,7 +34,10 @@ type Config struct {
 	Digest string // sha256:<hex> that the executable must have; "": any
 	// Own says that Path is the running program itself, whose digest is Digest:
 	// it is neither copied nor hashed again.
-	Own     bool
+	Own bool
+	// Bound says that the system shall kill the process when the engine dies,
+	// because the process may be unable to see it. Linux only.
+	Bound   bool
 	TempDir string // private copies go here; "": the system's
 	// StartTimeout limits the time to the handshake; 0: 30 s.
 	StartTimeout time.Duration
@@ -272,7 +275,7 @@ func (p *Plugin) start(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting plugin %s: %w", p.config.Name, err)
 	}
-	pr := &process{stderr: new(stderr), dir: dir, group: &group{path: p.path, args: p.config.Args, dir: dir}}
+	pr := &process{stderr: new(stderr), dir: dir, group: &group{path: p.path, args: p.config.Args, dir: dir, bound: p.config.Bound}}
 	if !p.config.Own {
 		sum, err := hex.DecodeString(strings.TrimPrefix(p.digest, stage.DigestPrefix))
 		if err != nil {

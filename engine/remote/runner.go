@@ -22,6 +22,8 @@ type group struct {
 	args   []string
 	dir    string               // for temporary files
 	secure *plugin.SecureConfig // nil: the running program itself
+	bound  bool                 // see Config.Bound
+	reaped chan struct{}
 
 	cmd    *exec.Cmd
 	stdout io.ReadCloser
@@ -35,6 +37,7 @@ type group struct {
 // prepare takes over the environment that go-plugin made.
 func (g *group) prepare(env []string) error {
 	g.cmd = exec.Command(g.path, g.args...)
+	g.reaped = make(chan struct{})
 	g.cmd.Env = append([]string{"TMPDIR=" + g.dir}, env...)
 	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
@@ -61,7 +64,11 @@ func (g *group) Start(context.Context) error {
 	if g.killed {
 		return errors.New("it was stopped before it started")
 	}
-	if err := g.cmd.Start(); err != nil {
+	start := g.cmd.Start
+	if g.bound {
+		start = func() error { return startBound(g.cmd, g.reaped) }
+	}
+	if err := start(); err != nil {
 		return err
 	}
 	g.pid = g.cmd.Process.Pid
@@ -71,6 +78,7 @@ func (g *group) Start(context.Context) error {
 // Wait implements runner.Runner.
 func (g *group) Wait(context.Context) error {
 	err := g.cmd.Wait()
+	close(g.reaped)
 	g.mu.Lock()
 	g.pid = 0
 	g.mu.Unlock()

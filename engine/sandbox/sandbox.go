@@ -95,7 +95,7 @@ func (p *Plugin) prepare(config Config) error {
 		return fmt.Errorf("describing the sandbox: %w", err)
 	}
 	p.Plugin, err = remote.New(remote.Config{
-		Name: config.Name, Path: config.Runner[0], Own: true, DescribeTimeout: describeTimeout,
+		Name: config.Name, Path: config.Runner[0], Own: true, Bound: true, DescribeTimeout: describeTimeout,
 		Args: append(slices.Clone(config.Runner[1:]), string(argument)),
 	})
 	return err

@@ -144,8 +144,10 @@ func (bad) Run(ctx context.Context, req stage.Request) error {
 	case "fail":
 		return errors.New("the stage does not like its input")
 	case "hang":
+		for config.Path == "" { // calls nothing, so that nothing but a signal ends it
+		}
 		for { // deaf to ctx, but not to a signal
-			if _, err := os.Stat(config.Path); config.Path != "" && err != nil {
+			if _, err := os.Stat(config.Path); err != nil {
 				os.WriteFile(config.Path, []byte("hanging"), 0o600)
 			}
 		}
