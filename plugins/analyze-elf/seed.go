@@ -57,8 +57,27 @@ func (a *analysis) declare(names map[uint64]string) {
 		if names[g.Start] == "" {
 			names[g.Start] = g.Name
 		}
+		a.enterGo(g)
 	}
 	a.layOut(all)
+}
+
+// nop is the instruction that stands at the start of Go's runtime.goexit.
+const nop = 0x90
+
+// enterGo enters the places of a Go function that only Go's runtime knows of: a
+// recovered panic goes on at the call of deferreturn, and a goroutine returns to
+// the second byte of runtime.goexit (abi.FuncPCABI0(goexit) + sys.PCQuantum).
+func (a *analysis) enterGo(g elf64.GoFunc) {
+	if i, ok := a.index(g.DeferReturn); ok && g.DeferReturn != 0 {
+		a.enter(i, pb.Origin_ORIGIN_GOPCLNTAB)
+	}
+	if g.Name != "runtime.goexit" && g.Name != "runtime.goexit.abi0" {
+		return
+	}
+	if i, ok := a.index(g.Start); ok && len(a.bytes(i)) > 1 && a.bytes(i)[0] == nop {
+		a.enter(i+1, pb.Origin_ORIGIN_GOPCLNTAB)
+	}
 }
 
 // layOut makes functions of the declarations. A declaration without an end

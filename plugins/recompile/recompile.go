@@ -50,15 +50,15 @@ func Recompile(ctx context.Context, elf io.ReaderAt, p *programpb.Program, opts 
 	if err := r.optimise(); err != nil {
 		return nil, artifact.UnitReport{}, err
 	}
-	report = r.report()
-	m, err := lower.Unit(&lower.Input{
+	in := &lower.Input{
 		Name: "unit", Funcs: r.funcs, Low: r.low, High: r.high,
-		PIC: p.GetPositionIndependent(), Report: report, Workers: r.workers,
-	})
+		PIC: p.GetPositionIndependent(), Report: r.report(), Workers: r.workers,
+	}
+	m, err := lower.Unit(in)
 	if err != nil {
 		return nil, artifact.UnitReport{}, err
 	}
-	return m.Encode(), report, nil
+	return m.Encode(), in.Report, nil
 }
 
 type recompilation struct {

@@ -79,6 +79,9 @@ func (recompiler) Run(ctx context.Context, req stage.Request) error {
 	for _, name := range slices.Sorted(maps.Keys(report.Unknown)) {
 		req.Metric("unknown."+name, float64(report.Unknown[name]))
 	}
+	if report.Refused > 0 {
+		req.Metric("refused", float64(report.Refused))
+	}
 	req.Metric("functions", float64(report.Functions))
 	req.Metric("instructions", float64(report.Instructions))
 	annotations := map[string]string{artifact.AnnotationSubject: report.Subject}

@@ -93,6 +93,7 @@ type UnitReport struct {
 	TranslatedBytes     uint64         `json:"translatedBytes"`
 	Unknown             map[string]int `json:"unknown,omitempty"` // instruction -> occurrences lowered to SIGILL
 	Unresolved          int            `json:"unresolvedJumps"`
+	Refused             int            `json:"refused,omitempty"` // functions too large to be translated: a miss when entered
 	Recompiler          string         `json:"recompiler"`
 }
 

@@ -117,8 +117,19 @@ func TestGoProgram(t *testing.T) {
 	f := open(t, data)
 	funcs := f.GoFuncs()
 	byName := map[string]uint64{}
+	deferring := 0
 	for _, g := range funcs {
 		byName[g.Name] = g.Start
+		if g.DeferReturn == 0 {
+			continue
+		}
+		deferring++
+		if b := f.Bytes(g.DeferReturn, 5); len(b) != 5 || b[0] != 0xe8 {
+			t.Errorf("%s goes on after a recovered panic at %#x, which is no call: %x", g.Name, g.DeferReturn, b)
+		}
+	}
+	if deferring < 20 {
+		t.Errorf("%d functions defer", deferring)
 	}
 	for s := range f.Symbols {
 		if strings.HasSuffix(s.Name, "elf64.TestGoProgram") && byName[s.Name] != s.Addr {

@@ -6,6 +6,9 @@ import "bytes"
 type GoFunc struct {
 	Start, End uint64
 	Name       string
+	// DeferReturn is where a recovered panic goes on, or 0: the call of
+	// runtime.deferreturn, which no instruction refers to.
+	DeferReturn uint64
 }
 
 // Magic numbers of .gopclntab (go/src/internal/abi/symtab.go).
@@ -42,6 +45,12 @@ func (f *File) GoFuncs() []GoFunc {
 		if info := uint64(le.Uint32(e[4:])); info+8 <= uint64(len(entries)) {
 			if o := uint64(le.Uint32(entries[info+4:])); o < uint64(len(nameTab)) {
 				g.Name = f.name(nameTab[o:])
+			}
+			// _func.deferreturn (go/src/runtime/runtime2.go), an offset from the start.
+			if info+16 <= uint64(len(entries)) {
+				if o := uint64(le.Uint32(entries[info+12:])); o != 0 && o < g.End-g.Start {
+					g.DeferReturn = g.Start + o
+				}
 			}
 		}
 		if g.End > g.Start && (len(all) == 0 || g.Start >= all[len(all)-1].End) {

@@ -64,7 +64,13 @@ type fn struct {
 }
 
 // Func lowers f.
-func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
+func Func(f *ir.Func, env *Env, label string) (wasm.Func, error) {
+	code, _, err := lowerOrRefuse(f, env, label)
+	return code, err
+}
+
+// lowerOrRefuse lowers f and reports whether it was refused for its size.
+func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("lowering %s at %#x: %v", f.Name, f.PC, r)
@@ -77,7 +83,7 @@ func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
 	}
 	x.body.Local(wasm.I32) // localPC
 	if x.shape.count > maxRoutes {
-		return x.refusal(label), nil
+		return x.refusal(label), true, nil
 	}
 	x.findClears()
 	x.body.Block(wasm.BlockVoid) // its end is the exit
@@ -94,7 +100,7 @@ func Func(f *ir.Func, env *Env, label string) (code wasm.Func, err error) {
 	x.emitSlow()
 	x.body.End()
 	x.body.LocalGet(localPC)
-	return x.body.Func(env.FuncType, label), nil
+	return x.body.Func(env.FuncType, label), false, nil
 }
 
 // refusal is the body of a function that is too large to be translated: a miss

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/artifact"
@@ -25,6 +26,7 @@ type Input struct {
 }
 
 // Unit lowers all functions, whose blocks it takes away, and returns the module.
+// It counts in the report the functions that it refused.
 func Unit(in *Input) (*wasm.Module, error) {
 	if in.High < in.Low {
 		return nil, fmt.Errorf("lowering %s: code ends at %#x, before it begins at %#x", in.Name, in.High, in.Low)
@@ -148,6 +150,7 @@ func (u *unit) entries() {
 // functions lowers the guest functions, several at a time, each into its place.
 func (u *unit) functions() error {
 	errs := make([]error, len(u.in.Funcs))
+	var refused atomic.Int64
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range max(1, u.in.Workers) {
@@ -156,7 +159,10 @@ func (u *unit) functions() error {
 			defer wg.Done()
 			for i := range next {
 				f := u.in.Funcs[i]
-				u.m.Funcs[i], errs[i] = Func(f, u.env, Label(f))
+				var tooLarge bool
+				if u.m.Funcs[i], tooLarge, errs[i] = lowerOrRefuse(f, u.env, Label(f)); tooLarge {
+					refused.Add(1)
+				}
 				f.Blocks = nil // the IR of a whole program is large
 			}
 		}()
@@ -166,6 +172,7 @@ func (u *unit) functions() error {
 	}
 	close(next)
 	wg.Wait()
+	u.in.Report.Refused = int(refused.Load())
 	return errors.Join(errs...)
 }
 
