@@ -13,6 +13,11 @@ import (
 // each target.
 const maxTableBytes = 4
 
+// smallTable is the span, in bytes of guest code, up to which a table indexed by
+// PC is made however sparse it is: the switch in a loop of an interpreter takes
+// a third less time than through a hash, and there are too few labels to matter.
+const smallTable = 1024
+
 // terminator emits the end of the block at position p.
 func (x *fn) terminator(p int, t *ir.Term) {
 	if emit := terminators[t.Kind]; emit != nil {
@@ -211,7 +216,7 @@ func (x *fn) indirect(p int, t *ir.Term) {
 	switch span := known[len(known)-1].pc - known[0].pc; {
 	case len(known) <= searchLeaf:
 		x.pcSearch(p, known)
-	case uint64(span) < maxTableBytes*uint64(len(known)) && !x.needsLabel(p, known):
+	case (span <= smallTable || uint64(span) < maxTableBytes*uint64(len(known))) && !x.needsLabel(p, known):
 		x.pcTable(p, known)
 	default:
 		x.pcHash(p, known)
