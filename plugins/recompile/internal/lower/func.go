@@ -121,6 +121,9 @@ func (x *fn) openScopes(p int) {
 	for _, c := range x.shape.open[p] {
 		if c.loop >= 0 {
 			x.loopAt[c.loop] = len(x.stack)
+			if x.clearsBefore(c.loop) {
+				x.clearResume()
+			}
 			x.body.Loop(wasm.BlockVoid)
 		} else {
 			x.blockAt[c.end] = len(x.stack)
@@ -169,6 +172,18 @@ func (x *fn) findClears() {
 			x.label = x.body.Local(wasm.I32)
 		}
 	}
+}
+
+// clearsBefore reports whether the parameter is cleared before the loop instead
+// of inside of it: nothing but the loop's header is entered then. What is set
+// in a loop is carried around it.
+func (x *fn) clearsBefore(loop int) bool {
+	return x.clears[loop] && len(x.shape.routes[loop]) == 0 && len(x.shape.lay.Loops[loop].Entries) == 1
+}
+
+func (x *fn) clearResume() {
+	x.body.I32Const(0)
+	x.body.LocalSet(localResume)
 }
 
 // prologue goes to the block that the parameter asks for.
@@ -311,9 +326,8 @@ func (x *fn) temp() uint32 {
 // block emits one block.
 func (x *fn) block(p int, b *ir.Block) {
 	x.b = b
-	if in := x.shape.lay.In[b.ID]; b.Entry && in >= 0 && x.clears[in] {
-		x.body.I32Const(0)
-		x.body.LocalSet(localResume)
+	if in := x.shape.lay.In[b.ID]; b.Entry && in >= 0 && x.clears[in] && !x.clearsBefore(in) {
+		x.clearResume()
 	}
 	if b.Safepoint {
 		x.safepoint(b)
