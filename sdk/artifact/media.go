@@ -12,7 +12,6 @@ const (
 	MediaUnitReport = "application/vnd.megabinary.unit.report.v1+json" // UnitReport
 	MediaMegabinary = "application/vnd.megabinary.megabinary.v1+wasm"  // all units, linked
 	MediaExecMap    = "application/vnd.megabinary.execmap.v1+json"     // ExecMap
-	MediaImage      = "application/vnd.oci.image.layout.v1.tar"        // an image, as a tar of an OCI layout
 )
 
 // Annotations of artifact descriptors.

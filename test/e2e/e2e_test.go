@@ -149,7 +149,7 @@ func TestScriptAgreesWithTheRealKernel(t *testing.T) {
 	for _, engine := range []string{"compiler", "interpreter"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "interpreter" && testing.Short() {
-				t.Skip("slow; the long run covers it")
+				t.Skip("most of a minute in the interpreter: left out by -short")
 			}
 			got, code := megabinRun(t, "", "--engine", engine, image(t), "/bin/sh", "/demo/demo.sh")
 			if code != wantCode {
