@@ -201,7 +201,7 @@ func TestUnknownImages(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Pull(context.Background(), parse(t, "127.0.0.1:1/app"), newStore(t)); err == nil || !strings.Contains(err.Error(), "reading image docker://127.0.0.1:1/app") {
+	if _, err := Pull(context.Background(), parse(t, "127.0.0.1:1/app"), newStore(t)); err == nil || !strings.Contains(err.Error(), "the registry 127.0.0.1:1 cannot be reached; for an image on this machine write oci:DIR") {
 		t.Errorf("no registry: %v", err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -473,6 +474,11 @@ func explainRegistry(ref Ref, err error) error {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			return &UnknownError{Ref: ref.String(), Reason: "it does not exist, or reading it needs `docker login`"}
 		}
+	}
+	var network net.Error
+	if errors.As(err, &network) && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("the registry %s cannot be reached; for an image on this machine write oci:DIR, oci-archive:FILE or docker-archive:FILE: %w",
+			ref.Name.Context().RegistryStr(), err)
 	}
 	return err
 }
