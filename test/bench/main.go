@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -84,6 +85,9 @@ func (b *bench) add(r result) {
 	fmt.Println(string(line))
 }
 
+// libraries are what programs are linked with, besides the C library.
+var libraries = map[string][]string{"lua": {"-llua5.4", "-lm"}}
+
 // compile builds the C programs of dir with gcc -O2 -static and returns their
 // paths by name.
 func (b *bench) compile(dir string) (map[string]string, error) {
@@ -95,7 +99,8 @@ func (b *bench) compile(dir string) (map[string]string, error) {
 	for _, src := range sources {
 		name := strings.TrimSuffix(filepath.Base(src), ".c")
 		bin := filepath.Join(b.out, name)
-		if msg, err := exec.Command("gcc", "-O2", "-static", "-o", bin, src).CombinedOutput(); err != nil {
+		argv := append([]string{"-O2", "-static", "-o", bin, src}, libraries[name]...)
+		if msg, err := exec.Command("gcc", argv...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("compiling %s: %w: %s", src, err, msg)
 		}
 		programs[name] = bin
@@ -177,7 +182,27 @@ func (b *bench) kernels() error {
 		ratios(&r)
 		b.add(r)
 	}
+	b.add(means(b.results))
 	return nil
+}
+
+// means returns the geometric means of the ratios of the kernels.
+func means(results []result) result {
+	logs, counts := map[string]float64{}, map[string]int{}
+	for _, r := range results {
+		if r.Section != "kernels" {
+			continue
+		}
+		for name, v := range r.Ratios {
+			logs[name] += math.Log(v)
+			counts[name]++
+		}
+	}
+	mean := result{Section: "kernels", Name: "geometric mean", Ratios: map[string]float64{}}
+	for name, sum := range logs {
+		mean.Ratios[name] = math.Exp(sum / float64(counts[name]))
+	}
+	return mean
 }
 
 // ratios fills r.Ratios: each side to native, and megabin to qemu-user.

@@ -3,8 +3,9 @@ package machine
 import "encoding/binary"
 
 // The processor that guests see is x86-64-v2 and nothing above: no AVX, no
-// XSAVE, no BMI, no fast rep movs (ERMS, FSRM), so that libraries pick code
-// that translates well. It reports Intel's vendor string, because glibc then
+// XSAVE, no BMI, so that libraries pick code that translates well. Of the later
+// features it has ERMS alone: long copies by rep movs and rep stos become
+// memory.copy and memory.fill. It reports Intel's vendor string, because glibc then
 // takes cache sizes from leaf 4, and the model of Nehalem, for which glibc
 // prefers unaligned SSE2 copies.
 //
@@ -39,6 +40,9 @@ const (
 	edxSSE   = 1 << 25
 	edxSSE2  = 1 << 26
 )
+
+// ebxERMS is a bit of leaf 7: enhanced rep movsb and stosb.
+const ebxERMS = 1 << 9
 
 // Bits of the extended leaves.
 const (
@@ -76,6 +80,10 @@ func cpuid(leaf, subleaf uint32) (a, b, c, d uint32) {
 			l := caches[subleaf]
 			sets := l.kib << 10 / (64 * l.ways)
 			return l.kind | l.level<<5 | 1<<8, (l.ways-1)<<22 | (64 - 1), sets - 1, 0
+		}
+	case 7:
+		if subleaf == 0 {
+			return 0, ebxERMS, 0, 0
 		}
 	case 0x15:
 		return 1, 1, tscHertz, 0

@@ -238,7 +238,7 @@ func (x *fn) search(routes []route) {
 			x.body.LocalGet(localResume)
 			x.body.I32Const(int32(r.offset))
 			x.body.Op(wasm.OpI32Eq)
-			x.body.BrIf(x.labelAt(r.pos))
+			x.branchIf(x.labelAt(r.pos))
 		}
 		return
 	}
@@ -353,7 +353,7 @@ func (x *fn) safepoint(b *ir.Block) {
 	}
 	x.body.I32Const(0)
 	x.body.Op(wasm.OpI32LtS)
-	x.body.BrIf(uint32(len(x.stack) + x.inner + x.slowAt[b.ID]))
+	x.body.BrIf(uint32(len(x.stack) + x.inner + x.slowAt[b.ID])) // its only predecessor
 }
 
 // openSlow opens a scope for the slow way of each safepoint. They stand at the
@@ -385,7 +385,7 @@ func (x *fn) emitSlow() {
 		x.body.LocalTee(localPC)
 		x.pc(b.PC)
 		x.body.Op(wasm.OpI32Ne)
-		x.body.BrIf(x.exit())
+		x.branchIf(x.exit())
 		x.body.I32Const(guestabi.FuelPerSlice)
 		x.body.GlobalSet(x.env.Globals[guestabi.Fuel])
 		if self, resume, ok := x.env.Target(b.PC); ok {

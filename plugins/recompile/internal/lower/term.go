@@ -39,6 +39,16 @@ var terminators = [...]func(x *fn, p int, t *ir.Term){
 	ir.TermFault:    (*fn).fault,
 }
 
+// branchIf branches to a label if the i32 on the stack is not zero. wazero
+// v1.12.0 fuses a comparison with its branch only if the branch's target has no
+// other predecessor: the block of an if has none, the end of a block and the
+// start of a loop mostly have.
+func (x *fn) branchIf(depth uint32) {
+	x.body.If(wasm.BlockVoid)
+	x.body.Br(depth + 1)
+	x.body.End()
+}
+
 // edge goes from position p to block v.
 func (x *fn) edge(p int, v ir.BlockID) {
 	x.convert(x.b, x.f.Blocks[v])
@@ -54,7 +64,7 @@ func (x *fn) edge(p int, v ir.BlockID) {
 func (x *fn) edgeIf(p int, v ir.BlockID) {
 	d := x.shape.dest(p, v)
 	if d.label < 0 {
-		x.body.BrIf(x.labelOf(d))
+		x.branchIf(x.labelOf(d))
 		return
 	}
 	x.body.If(wasm.BlockVoid)
@@ -111,7 +121,7 @@ func (x *fn) leaveIfNot(link uint32) {
 	x.body.LocalTee(localPC)
 	x.pc(link)
 	x.body.Op(wasm.OpI32Ne)
-	x.body.BrIf(x.exit())
+	x.branchIf(x.exit())
 }
 
 func (x *fn) call(p int, t *ir.Term) {
@@ -174,7 +184,7 @@ func (x *fn) syscall(p int, t *ir.Term) {
 		x.body.LocalTee(localPC)
 		x.pc(t.ReturnPC)
 		x.body.Op(wasm.OpI32Ne)
-		x.body.BrIf(x.exit())
+		x.branchIf(x.exit())
 		x.setGlobal(guestabi.RAX)
 		x.body.LocalGet(localPC)
 		x.body.Return()
