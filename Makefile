@@ -6,7 +6,7 @@ OUT   := out
 GO    := go
 # Debian packages: what builds test programs, what they are compared with, and
 # what the images are made of.
-PACKAGES := gcc libc6-dev musl-tools binutils busybox-static qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev
+PACKAGES := gcc libc6-dev musl-tools binutils busybox-static qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev dpkg-dev python3 xz-utils
 
 .PHONY: help
 help: ## Show this list
@@ -56,6 +56,10 @@ fuzz: ## Every Fuzz function for FUZZTIME (10s)
 .PHONY: bench
 bench: deps build ## The kernels of test/bench against native and qemu-user; JSON lines and a table
 	$(GO) run ./test/bench -out $(OUT)/bench
+
+.PHONY: tcg
+tcg: deps build ## QEMU's x86-64 test programs on the CPU and here; fetches QEMU's source
+	$(GO) run ./test/tcg -out $(OUT)/tcg
 
 .PHONY: clean
 clean: ## Remove what was built
