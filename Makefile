@@ -57,6 +57,11 @@ fuzz: ## Every Fuzz function for FUZZTIME (10s)
 bench: deps build ## The kernels of test/bench against native and qemu-user; JSON lines and a table
 	$(GO) run ./test/bench -out $(OUT)/bench
 
+ENGINES_TIME ?= 60s
+.PHONY: engines
+engines: ## wazero's compiler against its interpreter on random programs for ENGINES_TIME (60s)
+	ENGINES_TIME=$(ENGINES_TIME) $(GO) test -count=1 -v -timeout 24h -run TestEnginesAgree ./plugins/recompile/internal/engines
+
 .PHONY: tcg
 tcg: deps build ## QEMU's x86-64 test programs on the CPU and here; fetches QEMU's source
 	$(GO) run ./test/tcg -out $(OUT)/tcg
