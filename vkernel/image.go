@@ -78,7 +78,8 @@ func (v *VKernel) load(ctx context.Context, img *Image) error {
 		return err
 	}
 	img.engine, err = machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Interpreter,
-		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(digest, "sha256:")})
+		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(digest, "sha256:"),
+		Source: func() ([]byte, error) { return readFile(root, artifact.PathMegabinary, maxMegabinary) }})
 	return err
 }
 

@@ -17,9 +17,10 @@ import (
 
 // Linked is a megabinary before its exec map is known.
 type Linked struct {
-	Units   []artifact.UnitEntry  // by number
-	Reports []artifact.UnitReport // of the units, in their order
-	module  *wasm.Module
+	Units    []artifact.UnitEntry  // by number
+	Reports  []artifact.UnitReport // of the units, in their order
+	module   *wasm.Module
+	codeMaps []byte
 }
 
 // unit is one input of Link.
@@ -48,6 +49,9 @@ func Link(modules [][]byte) (*Linked, error) {
 		if i > 0 && units[i-1].report.Subject == u.report.Subject {
 			return nil, fmt.Errorf("linking: there are two units for %s", u.report.Subject)
 		}
+		if err := u.keepCodeMaps(i); err != nil {
+			return nil, err
+		}
 		name := guestabi.UnitModule(i)
 		inputs = append(inputs, wasm.LinkInput{Name: name, Module: u.module, Prefix: name + "."})
 		e := artifact.UnitEntry{
@@ -66,6 +70,13 @@ func Link(modules [][]byte) (*Linked, error) {
 		return nil, err
 	}
 	l.module.Name = "megabinary"
+	for i := range l.module.Funcs {
+		note := l.module.Funcs[i].Note
+		if note == nil { // the linker's own, or that of a unit without code maps
+			note = guestabi.AppendCodeMap(nil, nil, 0)
+		}
+		l.codeMaps = append(l.codeMaps, note...)
+	}
 	return l, nil
 }
 
@@ -76,7 +87,7 @@ func (l *Linked) Encode(m *artifact.ExecMap) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the list of units: %w", err)
 	}
-	l.module.Customs = []wasm.Custom{{Name: artifact.SectionUnits, Bytes: units}}
+	l.module.Customs = []wasm.Custom{{Name: artifact.SectionUnits, Bytes: units}, {Name: artifact.SectionCodeMap, Bytes: l.codeMaps}}
 	body := l.module.Encode()
 	if m == nil {
 		return body, nil
@@ -109,6 +120,24 @@ func readUnit(data []byte) (unit, error) {
 		return unit{}, fmt.Errorf("reading unit %s of %s: %w", u.digest, u.report.Subject, err)
 	}
 	return u, nil
+}
+
+// keepCodeMaps attaches to each function of the unit its part of the code maps
+// of the megabinary, in which the unit gets number i. A unit without that
+// section is one whose faults are not precise.
+func (u *unit) keepCodeMaps(i int) error {
+	section, ok := u.module.Custom(artifact.SectionCodeMap)
+	if !ok {
+		return nil
+	}
+	_, maps, err := guestabi.ReadCodeMaps(section, len(u.module.Funcs))
+	if err != nil {
+		return fmt.Errorf("reading section %s of unit %s: %w", artifact.SectionCodeMap, u.digest, err)
+	}
+	for k, m := range maps {
+		u.module.Funcs[k].Note = guestabi.AppendCodeMap(nil, m, i)
+	}
+	return nil
 }
 
 // checkUnit holds a unit against the guest ABI. That imports from the module

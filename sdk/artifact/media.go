@@ -23,5 +23,6 @@ const (
 // Custom sections of a megabinary.
 const (
 	SectionUnits   = "megabinary.units"   // JSON: []UnitEntry
+	SectionCodeMap = "megabinary.codemap" // guestabi.AppendCodeMap for each function that the module defines; also of a unit
 	SectionExecMap = "megabinary.execmap" // a copy of the exec map
 )

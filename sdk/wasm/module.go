@@ -114,6 +114,7 @@ type Func struct {
 	Code   []byte
 	Label  string            // name in the name section, if any
 	Names  map[uint32]string // of locals, in the name section
+	Note   []byte            // anything; Link keeps it with the function, and it is not encoded
 }
 
 // LocalRun is a number of locals of one type.

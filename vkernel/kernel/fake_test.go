@@ -191,6 +191,7 @@ func (m *fakeMachine) SaveContext(c *guestabi.Context) {
 }
 
 func (m *fakeMachine) LoadContext(c *guestabi.Context)       { m.g.ctx = *c }
+func (m *fakeMachine) Reaches(uint32, int) bool              { return true }
 func (m *fakeMachine) X87() machine.X87State                 { return &m.x87 }
 func (m *fakeMachine) Bind(unit int, base guestabi.PC) error { return nil }
 func (m *fakeMachine) Close() error                          { m.closed = true; return nil }

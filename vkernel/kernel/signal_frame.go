@@ -90,6 +90,10 @@ func (t *Task) pushFrame(c *guestabi.Context, d *delivery) error {
 	var b [frameSize]byte
 	le.PutUint64(b[frameRestorer:], d.action.Restorer)
 	marshalUContext(b[frameUContext:frameSiginfo], c, alt, d.mask, fp)
+	mc := b[frameUContext+ucMContext:]
+	le.PutUint64(mc[mcErr:], t.exception.code)
+	le.PutUint64(mc[mcTrapno:], t.exception.vector)
+	le.PutUint64(mc[mcCR2:], t.exception.cr2)
 	d.info.Marshal(b[frameSiginfo:])
 	if err := t.CopyOut(frame, b[:]); err != nil {
 		return err

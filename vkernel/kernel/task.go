@@ -61,6 +61,8 @@ type Task struct {
 	restart  func(*Task) (uint64, error) // goes with ERESTART_RESTARTBLOCK
 	fatal    bool                        // the task ends now
 
+	exception exception
+
 	clearChildTID uint64 // set_tid_address(2)
 	robustList    uint64
 	vforkDone     chan struct{} // closed at exec or exit, if the parent waits

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"sync"
@@ -211,7 +210,7 @@ func (t *Task) Fault(f guestabi.Fault, pc guestabi.PC) (next guestabi.PC) {
 	case guestabi.FaultMiss, guestabi.FaultNotAdmitted:
 		return t.missed(f, pc)
 	}
-	info, at := faultInfo(f, pc)
+	info, at := t.faultInfo(f, pc)
 	return t.raise(info, at)
 }
 
@@ -227,68 +226,6 @@ func (t *Task) Resolve(pc guestabi.PC) int {
 		return -1
 	}
 	return b.unit
-}
-
-// trapped handles a wasm trap and returns where the guest goes on.
-func (t *Task) trapped(err error) guestabi.PC {
-	var trap *machine.Trap
-	if !errors.As(err, &trap) {
-		t.panicked(err)
-		return machine.Unwind
-	}
-	var info linux.Siginfo
-	info.SetAddr(uint64(trap.PC))
-	switch trap.Kind {
-	case machine.TrapStackOverflow:
-		// The wasm stack is only a predictor: all guest state is in registers
-		// and memory, so the guest goes on with an empty one.
-		if b := trap.PC; b != 0 {
-			return b
-		}
-		var c guestabi.Context
-		t.machine.SaveContext(&c)
-		return guestabi.PC(c.LastPC)
-	case machine.TrapMemory:
-		info.Signo, info.Code = linux.SIGSEGV, linux.SEGV_MAPERR
-		info.SetAddr(0)
-	case machine.TrapDivide:
-		info.Signo, info.Code = linux.SIGFPE, linux.FPE_INTDIV
-	case machine.TrapAlignment:
-		info.Signo, info.Code = linux.SIGBUS, linux.BUS_ADRALN
-	default:
-		t.panicked(err)
-		return machine.Unwind
-	}
-	pc := t.raise(info, trap.PC)
-	if pc == machine.Unwind && t.redirect.kind == redirectContext {
-		pc = guestabi.PC(t.redirect.ctx.PC)
-		t.redirect.kind = redirectNone
-	}
-	return pc
-}
-
-// faultInfo returns the signal of a fault and the PC that the frame shows.
-func faultInfo(f guestabi.Fault, pc guestabi.PC) (linux.Siginfo, guestabi.PC) {
-	var i linux.Siginfo
-	switch f {
-	case guestabi.FaultUndefined:
-		i.Signo, i.Code = linux.SIGILL, linux.ILL_ILLOPN
-		i.SetAddr(uint64(pc))
-	case guestabi.FaultDivide:
-		i.Signo, i.Code = linux.SIGFPE, linux.FPE_INTDIV
-		i.SetAddr(uint64(pc))
-	case guestabi.FaultBreakpoint:
-		i.Signo, i.Code = linux.SIGTRAP, linux.SI_KERNEL
-		pc++ // a trap: the PC is behind int3
-	case guestabi.FaultOverflow:
-		i.Signo, i.Code = linux.SIGSEGV, linux.SI_KERNEL
-	case guestabi.FaultPrivileged:
-		i.Signo, i.Code = linux.SIGSEGV, linux.SI_KERNEL
-	default:
-		i.Signo, i.Code = linux.SIGSEGV, linux.SEGV_MAPERR
-		i.SetAddr(uint64(pc))
-	}
-	return i, pc
 }
 
 // missed ends the process because control reached code that has no

@@ -29,6 +29,8 @@ type Machine interface {
 	// LoadContext replaces the register file. A Kernel method that does so must
 	// return a next PC other than the one that it was given (or Unwind).
 	LoadContext(c *guestabi.Context)
+	// Reaches reports whether guest code can access n bytes at a guest address.
+	Reaches(addr uint32, n int) bool
 	// X87 is the task's x87 state, which the host keeps.
 	X87() X87State
 	// Bind admits unit (an index into the megabinary's units) at base, the
@@ -74,13 +76,16 @@ const (
 	TrapInternal                          // a fault of ours; the task cannot go on
 )
 
-// Trap is the error of Machine.Run. Registers and memory are as of the last
-// instruction that was completed, or of the last point at which registers were
-// in sync; PC is the best known guest PC.
+// Trap is the error of Machine.Run. Memory is as of the last instruction that
+// was completed. If Place is nil then PC is that of the instruction that
+// trapped, and rsp is what it was when that began; other registers may be those
+// of the last point at which they were in sync. Else Place says why the place of
+// the trap is not known, and PC is the target of the last call.
 type Trap struct {
-	Kind TrapKind
-	PC   guestabi.PC
-	Err  error
+	Kind  TrapKind
+	PC    guestabi.PC
+	Place error
+	Err   error
 }
 
 func (t *Trap) Error() string { return t.Err.Error() }

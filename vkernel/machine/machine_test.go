@@ -151,17 +151,21 @@ func TestTraps(t *testing.T) {
 			routine string
 			rdi     uint64
 			want    TrapKind
+			entry   int // of the code map, -1: none
 		}{
-			{"load", 0, TrapMemory},
-			{"load", 0xffff, TrapMemory},
-			{"load", 1<<24 + guestabi.AddrBias - 7, TrapMemory},
-			{"divide", 0, TrapDivide},
-			{"unaligned", 0, TrapAlignment},
-			{"fxsave", 8, TrapMemory},
-			{"cas128", 1<<24 + guestabi.AddrBias - 15, TrapMemory},
+			{"load", 0, TrapMemory, 0},
+			{"load", 0xffff, TrapMemory, 0},
+			{"load", 1<<24 + guestabi.AddrBias - 7, TrapMemory, 0},
+			{"later", 8, TrapMemory, 3},
+			{"later", 1<<24 + guestabi.AddrBias - 15, TrapMemory, 3},
+			{"divide", 0, TrapDivide, -1},
+			{"unaligned", 0, TrapAlignment, 0},
+			{"fxsave", 8, TrapMemory, 0},
+			{"cas128", 1<<24 + guestabi.AddrBias - 15, TrapMemory, 0},
 		} {
 			var ctx guestabi.Context
 			ctx.GPR[guestabi.RDI] = c.rdi
+			ctx.GPR[guestabi.RSP] = 0x3_0000
 			w.m.LoadContext(&ctx)
 			_, err := w.m.Run(w.u.pc(c.routine))
 			var trap *Trap
@@ -169,7 +173,20 @@ func TestTraps(t *testing.T) {
 				t.Errorf("%s(%#x): got %v, want kind %d", c.routine, c.rdi, err, c.want)
 				continue
 			}
-			if c.routine == "load" && trap.PC != w.u.pc("load") {
+			w.m.SaveContext(&ctx)
+			rsp := uint64(0x3_0000)
+			if c.entry >= 0 && !w.m.(*wazeroMachine).engine.oneByOne {
+				if want := testBase + 0x1000*(w.u.pc(c.routine)-testBase+1) + guestabi.PC(c.entry); trap.Place != nil || trap.PC != want {
+					t.Errorf("%s(%#x): trap at %#x (%v), want %#x", c.routine, c.rdi, trap.PC, trap.Place, want)
+				}
+				rsp += 8 * uint64(c.entry+1)
+			} else if trap.Place == nil {
+				t.Errorf("%s(%#x): the trap has an exact place, %#x", c.routine, c.rdi, trap.PC)
+			}
+			if got := ctx.GPR[guestabi.RSP]; got != rsp {
+				t.Errorf("%s(%#x): rsp is %#x, want %#x", c.routine, c.rdi, got, rsp)
+			}
+			if c.routine == "load" && trap.Place != nil && trap.PC != w.u.pc("load") {
 				t.Errorf("%s(%#x): trap at %#x", c.routine, c.rdi, trap.PC)
 			}
 		}

@@ -51,6 +51,17 @@ func (u *unitBuilder) add(name string, build func(u *unitBuilder, b *wasm.Body))
 func (u *unitBuilder) get(b *wasm.Body, r guestabi.Reg) { b.GlobalGet(u.regs[r]) }
 func (u *unitBuilder) set(b *wasm.Body, r guestabi.Reg) { b.GlobalSet(u.regs[r]) }
 
+// codeMapOf is the code map of routine number i: entry k has PC
+// testBase+0x1000*(i+1)+k and stack pointer 8*(k+1).
+func codeMapOf(i int) []byte {
+	pc := uint32(testBase + 0x1000*(i+1))
+	m := guestabi.NewCodeMap(pc)
+	for k := range 10 {
+		m.Add(pc+uint32(k), int32(8*(k+1)))
+	}
+	return m.Bytes()
+}
+
 // finish returns the unit's module.
 func (u *unitBuilder) finish() *wasm.Module {
 	first := u.m.ReserveFuncs(len(u.routines))
@@ -58,6 +69,7 @@ func (u *unitBuilder) finish() *wasm.Module {
 		b := wasm.NewBody(1)
 		build(u, b)
 		u.m.Funcs[i] = b.Func(u.pcToPC, u.names[i])
+		u.m.Funcs[i].Note = guestabi.AppendCodeMap(nil, codeMapOf(i), 0)
 	}
 	b := wasm.NewBody(1)
 	b.GlobalGet(u.admitted)
@@ -124,7 +136,14 @@ func (u *unitBuilder) megabinary(t testing.TB) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Customs = append(m.Customs, wasm.Custom{Name: artifact.SectionUnits, Bytes: units})
+	var maps []byte
+	for _, f := range m.Funcs {
+		if f.Note == nil {
+			f.Note = guestabi.AppendCodeMap(nil, nil, 0)
+		}
+		maps = append(maps, f.Note...)
+	}
+	m.Customs = append(m.Customs, wasm.Custom{Name: artifact.SectionUnits, Bytes: units}, wasm.Custom{Name: artifact.SectionCodeMap, Bytes: maps})
 	return m.Encode()
 }
 
@@ -169,6 +188,27 @@ func testUnit() *unitBuilder {
 		u.get(b, guestabi.RSI)
 		b.MemArg(wasm.OpI64Store, 0, 0)
 		b.I32Const(0)
+	})
+	u.add("later", func(u *unitBuilder, b *wasm.Body) { // two accesses, a call of another function and one of the host before that to rdi
+		b.I32Const(guestabi.MinAddr - guestabi.AddrBias)
+		b.I32Const(7)
+		b.MemArg(wasm.OpI32Store, 0, 0)
+		b.I32Const(guestabi.MinAddr - guestabi.AddrBias)
+		b.MemArg(wasm.OpI32Load, 0, 4)
+		b.Op(wasm.OpDrop)
+		b.LocalGet(0)
+		b.Call(u.host[guestabi.FuncRDTSC])
+		b.Op(wasm.OpDrop)
+		u.get(b, guestabi.RSI)
+		b.Op(wasm.OpI64Eqz)
+		b.If(wasm.BlockVoid)
+		u.get(b, guestabi.RDI)
+		b.Op(wasm.OpI32WrapI64)
+		b.I32Const(guestabi.AddrBias)
+		b.Op(wasm.OpI32Sub)
+		b.V128Const(1, 2)
+		b.MemArg(wasm.OpV128Store, 0, 0)
+		b.End()
 	})
 	u.add("divide", func(u *unitBuilder, b *wasm.Body) {
 		b.I32Const(1)

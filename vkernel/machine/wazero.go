@@ -34,6 +34,9 @@ type WazeroOptions struct {
 	Digest string
 	// Workers is how many goroutines compile; 0 means 2.
 	Workers int
+	// Source returns the megabinary once more, to find out where it trapped;
+	// nil: it is kept in memory.
+	Source func() ([]byte, error)
 }
 
 // wazeroEngine implements Engine.
@@ -45,6 +48,7 @@ type wazeroEngine struct {
 	instance wazero.ModuleConfig // of every machine
 	units    []artifact.UnitEntry
 	started  time.Time // zero of the time stamp counter
+	sites    trapSites
 }
 
 // NewWazero compiles a megabinary, or loads what was compiled before.
@@ -62,6 +66,9 @@ func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine,
 		return nil, err
 	}
 	e.units = units
+	if e.sites.source = o.Source; o.Source == nil {
+		e.sites.source = func() ([]byte, error) { return megabinary, nil }
+	}
 	return e, nil
 }
 
@@ -89,15 +96,13 @@ func newWazeroEngine(ctx context.Context, module []byte, o WazeroOptions, cacheD
 		// by itself takes 5 us to seed.
 		instance: wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader),
 	}
-	config := wazero.NewRuntimeConfigCompiler()
+	config := compilerConfig()
 	if o.Interpreter {
 		// The interpreter makes atomic instructions atomic with a lock of the
 		// instance, and threads are instances of their own.
 		e.oneByOne = true
-		config = wazero.NewRuntimeConfigInterpreter()
+		config = configure(wazero.NewRuntimeConfigInterpreter())
 	}
-	config = config.WithDebugInfoEnabled(false).WithCoreFeatures(
-		api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst)
 	if cacheDir != "" {
 		var err error
 		if e.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
@@ -110,6 +115,14 @@ func newWazeroEngine(ctx context.Context, module []byte, o WazeroOptions, cacheD
 		return nil, errors.Join(err, e.Close(ctx))
 	}
 	return e, nil
+}
+
+// compilerConfig is the configuration that compiles.
+func compilerConfig() wazero.RuntimeConfig { return configure(wazero.NewRuntimeConfigCompiler()) }
+
+func configure(c wazero.RuntimeConfig) wazero.RuntimeConfig {
+	return c.WithDebugInfoEnabled(false).WithCoreFeatures(
+		api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst)
 }
 
 func (e *wazeroEngine) load(ctx context.Context, module []byte, o WazeroOptions) error {
@@ -219,6 +232,9 @@ func (m *wazeroMachine) Close() error {
 	return nil
 }
 
+// Reaches implements Machine.
+func (m *wazeroMachine) Reaches(addr uint32, n int) bool { return m.mem.guest(addr, n) != nil }
+
 // X87 implements Machine.
 func (m *wazeroMachine) X87() X87State { return &m.x87 }
 
@@ -292,8 +308,10 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 		return guestabi.PC(stack[0]), nil
 	}
 	t := &Trap{Kind: trapKind(err), Err: err}
-	if g := m.module.ExportedGlobal(guestabi.LastPC.String()); g != nil {
-		t.PC = guestabi.PC(g.Get())
+	t.PC = guestabi.PC(m.global(guestabi.LastPC.String()))
+	switch t.Kind {
+	case TrapMemory, TrapDivide, TrapAlignment:
+		t.Place = m.place(t)
 	}
 	if t.Kind == TrapStackOverflow {
 		// The stack has grown to some 80 MB and would stay so.
@@ -302,6 +320,31 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 		}
 	}
 	return 0, t
+}
+
+// place makes the PC of a trap and the stack pointer exact, or says why not.
+func (m *wazeroMachine) place(t *Trap) error {
+	s, err := m.engine.sites.find(m.Context, m.run)
+	if err != nil {
+		return err
+	}
+	if s.unit >= len(m.engine.units) {
+		return fmt.Errorf("%w: it is in unit %d of %d", errPlace, s.unit, len(m.engine.units))
+	}
+	t.PC = s.pc
+	if base := m.engine.units[s.unit].ExportBase; base != "" {
+		t.PC += guestabi.PC(m.global(base))
+	}
+	rsp := guestabi.RSP.String()
+	return m.setGlobal(rsp, m.global(rsp)+uint64(int64(s.sp)))
+}
+
+// global returns the value of an exported global, 0 if there is none.
+func (m *wazeroMachine) global(name string) uint64 {
+	if g := m.module.ExportedGlobal(name); g != nil {
+		return g.Get()
+	}
+	return 0
 }
 
 // enterGuest waits until this thread may run guest code.

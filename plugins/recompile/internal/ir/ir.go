@@ -55,7 +55,8 @@ type Inst struct {
 	Args   [3]Value
 	Imm    int64
 	Imm2   int64
-	PC     uint32 // link-time address of the guest instruction, for messages
+	PC     uint32 // link-time address of the guest instruction
+	SP     StackPos
 	Helper string // Op Helper: name of the host function
 	List   []Value
 }
@@ -84,6 +85,58 @@ type Block struct {
 	Promoted, Dirty RegSet
 	Insts           []Inst
 	Term            Term
+	// EndSP is where the stack pointer stands at the block's end.
+	EndSP StackPos
+}
+
+// StackPos is where the guest's stack pointer stands: of a Set of rsp, after
+// it; else when the guest instruction begins. It is the number of times that
+// the block has set rsp to something else than a known distance from what it
+// was (upper 8 bits), and the distance since (lower 24 bits, signed), or
+// UnknownStack. The pass stackpos computes it, and those that drop writes of
+// rsp within a block rely on it: see guestabi.CodeMap.
+type StackPos int32
+
+// UnknownStack is the stack position that nothing is known of.
+const UnknownStack StackPos = -1 << 31
+
+const stackBits = 24
+
+// StackAt returns a position, UnknownStack if it cannot be represented.
+func StackAt(epoch int, distance int64) StackPos {
+	if epoch < 0 || epoch > 100 || distance < -1<<(stackBits-1) || distance >= 1<<(stackBits-1) {
+		return UnknownStack
+	}
+	return StackPos(epoch)<<stackBits | StackPos(distance)&(1<<stackBits-1)
+}
+
+// Split returns the two parts of a position that is known.
+func (p StackPos) Split() (epoch int, distance int64) {
+	return int(p >> stackBits), int64(int32(p) << (32 - stackBits) >> (32 - stackBits))
+}
+
+// Sub returns the distance from q to p, if it is known.
+func (p StackPos) Sub(q StackPos) (int32, bool) {
+	if p == UnknownStack || q == UnknownStack || p>>stackBits != q>>stackBits {
+		return 0, false
+	}
+	_, a := p.Split()
+	_, b := q.Split()
+	return int32(a - b), true
+}
+
+// After returns p, a position in a block that was appended to one that ended at
+// end, as a position in the longer block.
+func (p StackPos) After(end StackPos) StackPos {
+	if p == UnknownStack || end == UnknownStack {
+		return UnknownStack
+	}
+	epoch, distance := p.Split()
+	at, moved := end.Split()
+	if epoch == 0 {
+		return StackAt(at, moved+distance)
+	}
+	return StackAt(at+epoch, distance)
 }
 
 // Pseudo registers hold an xmm register of which the code of a region uses the

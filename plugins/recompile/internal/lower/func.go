@@ -61,6 +61,9 @@ type fn struct {
 	special *[ir.NumOps]lowerFunc
 	b       *ir.Block
 	state   blockState
+
+	codeMap *guestabi.CodeMap
+	sp      ir.StackPos // what the global rsp holds here
 }
 
 // Func lowers f.
@@ -80,6 +83,7 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 		f: f, env: env, shape: shapeOf(f), body: wasm.NewBody(1),
 		blockAt: map[int]int{}, loopAt: map[int]int{},
 		special: specials(), promoted: map[ir.Reg]uint32{}, free: map[ir.Type][]uint32{},
+		codeMap: guestabi.NewCodeMap(f.PC),
 	}
 	x.body.Local(wasm.I32) // localPC
 	if x.shape.count > maxRoutes {
@@ -100,7 +104,21 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 	x.emitSlow()
 	x.body.End()
 	x.body.LocalGet(localPC)
-	return x.body.Func(env.FuncType, label), false, nil
+	code = x.body.Func(env.FuncType, label)
+	code.Note = x.codeMap.Bytes()
+	return code, false, nil
+}
+
+// mayStop notes that the next wasm instruction, which is part of the guest
+// instruction at link-time address pc, may stop the function: the code map has
+// an entry for each that guestabi.Stops is true of. The stack pointer stands at
+// sp then.
+func (x *fn) mayStop(pc uint32, sp ir.StackPos) {
+	distance, ok := sp.Sub(x.sp)
+	if !ok {
+		distance = 0 // the global is the best that is known
+	}
+	x.codeMap.Add(pc, distance)
 }
 
 // refusal is the body of a function that is too large to be translated: a miss
@@ -333,6 +351,7 @@ func (x *fn) block(p int, b *ir.Block) {
 		x.safepoint(b)
 	}
 	x.begin(b)
+	x.sp = 0
 	for i := range b.Insts {
 		x.root(i)
 	}
@@ -381,6 +400,7 @@ func (x *fn) emitSlow() {
 		x.b = b
 		x.spill(b.Dirty)
 		x.pc(b.PC)
+		x.mayStop(b.PC, ir.UnknownStack)
 		x.body.Call(x.env.Helpers[guestabi.FuncSafepoint])
 		x.body.LocalTee(localPC)
 		x.pc(b.PC)

@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/wasm"
 )
@@ -36,6 +37,7 @@ const faultPC = 0x66
 
 func newHarness(t testing.TB, unit *wasm.Module, interpreter bool) *harness {
 	t.Helper()
+	checkCodeMaps(t, unit)
 	linked, err := wasm.Link([]wasm.LinkInput{
 		{Name: guestabi.ModuleGuest, Module: guestabi.Runtime(1)},
 		{Name: guestabi.UnitModule(0), Module: unit, Prefix: guestabi.UnitModule(0) + "."},
@@ -156,5 +158,33 @@ func validate(t testing.TB, m *wasm.Module) {
 	}
 	if out, err := exec.Command(tool, "--enable-all", path).CombinedOutput(); err != nil {
 		t.Fatalf("wasm-validate: %v\n%s", err, out)
+	}
+}
+
+// checkCodeMaps holds the code maps of a unit against its code.
+func checkCodeMaps(t testing.TB, unit *wasm.Module) {
+	t.Helper()
+	section, ok := unit.Custom(artifact.SectionCodeMap)
+	if !ok {
+		t.Fatalf("the unit has no section %s", artifact.SectionCodeMap)
+	}
+	_, maps, err := guestabi.ReadCodeMaps(section, len(unit.Funcs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, m := range maps {
+		if m == nil {
+			continue
+		}
+		n, err := guestabi.CountStops(unit.Funcs[i].Code, unit.Imported(wasm.KindFunc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := guestabi.FindCode(m, n-1); err != nil && n > 0 {
+			t.Errorf("the code map of function %d (%s) has fewer than %d entries: %v", i, unit.Funcs[i].Label, n, err)
+		}
+		if _, _, err := guestabi.FindCode(m, n); err == nil {
+			t.Errorf("the code map of function %d (%s) has more than %d entries", i, unit.Funcs[i].Label, n)
+		}
 	}
 }

@@ -42,7 +42,12 @@ func Unit(in *Input) (*wasm.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the report of %s: %w", in.Name, err)
 	}
-	u.m.Customs = append(u.m.Customs, wasm.Custom{Name: artifact.SectionUnit, Bytes: report})
+	var maps []byte
+	for i := range u.m.Funcs {
+		maps = guestabi.AppendCodeMap(maps, u.m.Funcs[i].Note, 0)
+	}
+	u.m.Customs = append(u.m.Customs, wasm.Custom{Name: artifact.SectionUnit, Bytes: report},
+		wasm.Custom{Name: artifact.SectionCodeMap, Bytes: maps})
 	return u.m, nil
 }
 

@@ -213,6 +213,7 @@ func (x *fn) access(in *ir.Inst, row *ir.Row) {
 	if row.Wasm>>8 == 0xfe { // atomics state their natural alignment
 		align = uint32(bits.TrailingZeros8(row.Size))
 	}
+	x.mayStop(in.PC, in.SP)
 	x.body.MemArg(wasm.Opcode(row.Wasm), align, offset)
 }
 
@@ -288,6 +289,9 @@ func specials() *[ir.NumOps]lowerFunc {
 			} else {
 				x.setGlobal(in.Reg)
 			}
+			if in.Reg == guestabi.RSP {
+				x.sp = in.SP
+			}
 		},
 		ir.I8x16Shuffle: func(x *fn, in *ir.Inst, _ ir.Value) {
 			x.args(in)
@@ -304,6 +308,7 @@ func specials() *[ir.NumOps]lowerFunc {
 			x.value(in.Args[1])
 			x.addConst(-guestabi.AddrBias)
 			x.value(in.Args[2])
+			x.mayStop(in.PC, in.SP)
 			x.body.MemoryCopy()
 		},
 		ir.MemFill: func(x *fn, in *ir.Inst, _ ir.Value) {
@@ -311,6 +316,7 @@ func specials() *[ir.NumOps]lowerFunc {
 			x.addConst(-guestabi.AddrBias)
 			x.value(in.Args[1])
 			x.value(in.Args[2])
+			x.mayStop(in.PC, in.SP)
 			x.body.MemoryFill()
 		},
 		ir.Helper: (*fn).helper,
@@ -359,6 +365,7 @@ func (x *fn) helper(in *ir.Inst, v ir.Value) {
 	if !ok {
 		panic("BUG: no host function called " + in.Helper)
 	}
+	x.mayStop(in.PC, in.SP)
 	x.body.Call(index)
 	results := x.env.HelperTypes[in.Helper].Results
 	values := make([]int, len(results))

@@ -157,7 +157,7 @@ func (w *window) open(in *ir.Inst, emit func(ir.Inst) ir.Value) ir.Value {
 	}
 	v := emit(linear)
 	if w.maxima >= touchFrom {
-		touch := ir.Inst{Op: ir.I32Load8U, Type: ir.I32, PC: in.PC, Args: none, Imm: w.high - w.low - 1, Imm2: 1}
+		touch := ir.Inst{Op: ir.I32Load8U, Type: ir.I32, PC: in.PC, SP: in.SP, Args: none, Imm: w.high - w.low - 1, Imm2: 1}
 		touch.Args[0] = v
 		emit(touch)
 	}

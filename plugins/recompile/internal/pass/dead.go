@@ -192,8 +192,10 @@ func appendBlock(b, from *ir.Block) {
 	base := ir.Value(len(b.Insts))
 	for _, in := range from.Insts {
 		eachArg(&in, func(v *ir.Value) { *v += base })
+		in.SP = in.SP.After(b.EndSP)
 		b.Insts = append(b.Insts, in)
 	}
+	b.EndSP = from.EndSP.After(b.EndSP)
 	b.Term = from.Term
 	if v := termValue(&b.Term); v != nil {
 		*v += base

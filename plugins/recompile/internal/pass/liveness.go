@@ -239,7 +239,9 @@ func deadRegs(c *Context, f *ir.Func) {
 	l := newLiveness(f, false)
 	l.solve(c.Flags, ^ir.RegSet(0))
 	for _, b := range f.Blocks {
-		live := l.out(c.Flags, b)
+		// The stack pointer is in sync at the end of each block, whoever reads
+		// it: see ir.StackPos.
+		live := l.out(c.Flags, b) | ir.RegSetOf(guestabi.RSP)
 		for i := len(b.Insts) - 1; i >= 0; i-- {
 			in := &b.Insts[i]
 			bit := ir.RegSetOf(in.Reg)

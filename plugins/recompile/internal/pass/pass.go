@@ -29,6 +29,7 @@ type Pass struct {
 func Passes() []Pass {
 	return []Pass{
 		{Name: "unreachable", Run: unreachable, Required: true}, // so that no pass looks at what cannot run
+		{Name: "stackpos", Run: stackPositions, Required: true}, // while every write of rsp is there
 		{Name: "deadregs", Run: deadRegs},                       // first: most flags are overwritten unread, and nothing below should look at what computes them
 		{Name: "deadcode", Run: deadCode},                       // what computed them
 		{Name: "merge", Run: mergeBlocks},                       // longer blocks for the passes that look at one block
@@ -46,6 +47,8 @@ func Passes() []Pass {
 
 // Order lists pairs of passes of which the first must run before the second.
 var Order = [...][2]string{
+	{"stackpos", "deadregs"},    // it drops writes of rsp
+	{"stackpos", "merge"},       // it joins positions
 	{"deadregs", "deadcode"},    // computations of dead flags die with them
 	{"deadcode", "simplify"},    // do not number what is dead
 	{"merge", "forward"},        // forwarding is per block

@@ -1,10 +1,12 @@
 package pass
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/sdk/guestabi"
 )
 
 func TestOrder(t *testing.T) {
@@ -266,5 +268,84 @@ b0 0x3000 entry
 	}
 	if s.Entries[0x3000] == 0 || s.Returns != 0 {
 		t.Errorf("summary %+v", s)
+	}
+}
+
+// TestStackPositions holds the stack positions of accesses against what rsp was
+// when their instructions began, after blocks were merged and writes dropped.
+func TestStackPositions(t *testing.T) {
+	f, err := ir.Parse(`
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rsp
+  v1 = I64Const -8
+  v2 = I64Add v0 v1
+  v3 = I32WrapI64 v2
+  v4 = Get rbx
+  I64Store v3 v4 +0
+  Set rsp v2
+  v7 = Get rsp
+  v8 = I64Const 40
+  v9 = I64Sub v7 v8
+  Set rsp v9
+  v11 = Get rdi
+  v12 = I32WrapI64 v11
+  v13 = I64Load v12 +0
+  Set rax v13
+  jump b1
+b1 0x1010
+  v0 = Get rdi
+  v1 = I32WrapI64 v0
+  v2 = I64Load v1 +8
+  Set rcx v2
+  v4 = Get rbp
+  Set rsp v4
+  v6 = Get rsp
+  v7 = I32WrapI64 v6
+  v8 = I64Load v7 +0
+  Set rbp v8
+  v10 = I64Const 8
+  v11 = I64Add v6 v10
+  Set rsp v11
+  v13 = I32Const 0x99
+  ret v13
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range f.Blocks { // each line is an instruction of its own
+		for j := range b.Insts {
+			b.Insts[j].PC = 0x1000 + uint32(i)*0x100 + uint32(j)
+		}
+	}
+	c := &Context{Flags: AllFlags()}
+	for _, p := range []func(*Context, *ir.Func){stackPositions, mergeBlocks, forward, simplify, deadCode, deadRegs, deadCode} {
+		p(c, f)
+	}
+	if len(f.Blocks) != 1 {
+		t.Fatalf("%d blocks are left:\n%s", len(f.Blocks), f)
+	}
+	sets := 0
+	var got []ir.StackPos
+	for _, in := range f.Blocks[0].Insts {
+		switch {
+		case in.Op == ir.Set && in.Reg == guestabi.RSP:
+			sets++
+			if in.SP != ir.StackAt(1, 8) {
+				t.Errorf("the last position is %#x", in.SP)
+			}
+		case ir.Rows[in.Op].Effect == ir.Reads, ir.Rows[in.Op].Effect == ir.Writes:
+			got = append(got, in.SP)
+		}
+	}
+	want := []ir.StackPos{ir.StackAt(0, 0), ir.StackAt(0, -48), ir.StackAt(0, -48), ir.StackAt(1, 0)}
+	if sets != 1 || !slices.Equal(got, want) {
+		t.Errorf("rsp is set %d times, accesses are at %#x, want %#x", sets, got, want)
+	}
+	if d, ok := ir.StackAt(0, -48).Sub(ir.StackAt(0, 0)); !ok || d != -48 {
+		t.Errorf("the distance is %d", d)
+	}
+	if _, ok := ir.StackAt(1, 0).Sub(ir.StackAt(0, 0)); ok {
+		t.Error("positions of different epochs have a distance")
 	}
 }

@@ -170,12 +170,14 @@ func (p *promoter) preheader(header *ir.Block, in map[ir.BlockID]bool) {
 // choose returns the registers to promote: the most used ones.
 func (p *promoter) choose(loop *cfg.Loop, blocks []*ir.Block) ir.RegSet {
 	var weight [guestabi.NumRegs]int
+	setsRSP := false
 	for _, b := range blocks {
 		depth := p.l.Loops[p.l.In[b.ID]].Depth - loop.Depth
 		w := 1 << (3 * min(depth, 4))
 		for i := range b.Insts {
 			if in := &b.Insts[i]; in.Op == ir.Get || in.Op == ir.Set {
 				weight[in.Reg] += w
+				setsRSP = setsRSP || in.Op == ir.Set && in.Reg == guestabi.RSP
 			}
 		}
 		if b.Safepoint {
@@ -188,7 +190,8 @@ func (p *promoter) choose(loop *cfg.Loop, blocks []*ir.Block) ir.RegSet {
 	}
 	var candidates []candidate
 	for r, w := range weight {
-		if w > 0 {
+		// The stack pointer stays in its global: see ir.StackPos.
+		if w > 0 && (ir.Reg(r) != guestabi.RSP || !setsRSP) {
 			candidates = append(candidates, candidate{ir.Reg(r), w})
 		}
 	}

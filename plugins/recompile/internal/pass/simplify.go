@@ -34,6 +34,7 @@ type simplifier struct {
 	table map[key]ir.Value
 	mem   []memory
 	pc    uint32
+	sp    ir.StackPos
 	folds *[ir.NumOps]foldFunc
 }
 
@@ -51,7 +52,7 @@ func (s *simplifier) block(b *ir.Block) {
 	}
 	for i := range s.old {
 		in := s.old[i]
-		s.pc = in.PC
+		s.pc, s.sp = in.PC, in.SP
 		if len(in.List) > 0 {
 			in.List = append([]ir.Value(nil), in.List...)
 		}
@@ -146,6 +147,7 @@ func (s *simplifier) number(in ir.Inst) ir.Value {
 }
 
 func (s *simplifier) emit(in ir.Inst) ir.Value {
+	in.SP = s.sp
 	s.out = append(s.out, in)
 	s.refs = append(s.refs, 0)
 	return ir.Value(len(s.out) - 1)

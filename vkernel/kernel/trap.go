@@ -1,0 +1,153 @@
+package kernel
+
+import (
+	"errors"
+
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
+	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/machine"
+)
+
+// exception is what a signal frame tells of the last exception of the processor
+// (struct sigcontext): its vector, its error code, and the address of the last
+// page fault.
+type exception struct {
+	vector, code, cr2 uint64
+}
+
+// Vectors of exceptions, and bits of the error code of a page fault (Intel SDM
+// volume 3, sections 6.15 and 4.7).
+const (
+	vectorDE = 0
+	vectorBP = 3
+	vectorOF = 4
+	vectorUD = 6
+	vectorGP = 13
+	vectorPF = 14
+	vectorAC = 17
+
+	pfWrite = 1 << 1
+	pfUser  = 1 << 2
+	pfFetch = 1 << 4
+)
+
+// trapped handles a wasm trap and returns where the guest goes on.
+func (t *Task) trapped(err error) guestabi.PC {
+	var trap *machine.Trap
+	if !errors.As(err, &trap) {
+		t.panicked(err)
+		return machine.Unwind
+	}
+	var info linux.Siginfo
+	info.SetAddr(uint64(trap.PC))
+	switch trap.Kind {
+	case machine.TrapStackOverflow:
+		// The wasm stack is only a predictor: all guest state is in registers
+		// and memory, so the guest goes on with an empty one.
+		return trap.PC
+	case machine.TrapMemory:
+		info = t.memoryFault(trap)
+	case machine.TrapDivide:
+		info.Signo, info.Code = linux.SIGFPE, linux.FPE_INTDIV
+		t.exception.vector, t.exception.code = vectorDE, 0
+	case machine.TrapAlignment:
+		info.Signo, info.Code = linux.SIGBUS, linux.BUS_ADRALN
+		t.exception.vector, t.exception.code = vectorAC, 0
+	default:
+		t.panicked(err)
+		return machine.Unwind
+	}
+	if trap.Place != nil {
+		t.k.log.Debug("a handler will see an inexact PC", "pid", t.TGID(), "why", trap.Place)
+	}
+	pc := t.raise(info, trap.PC)
+	if pc == machine.Unwind && t.redirect.kind == redirectContext {
+		pc = guestabi.PC(t.redirect.ctx.PC)
+		t.redirect.kind = redirectNone
+	}
+	return pc
+}
+
+// memoryFault returns the signal for an access outside of guest memory. The
+// address is computed from the instruction: if a register that it depends on is
+// not exact (see machine.Trap), that address is one that cannot have faulted,
+// and 0 is told, because most faults are those of null pointers.
+func (t *Task) memoryFault(trap *machine.Trap) linux.Siginfo {
+	var info linux.Siginfo
+	info.Signo, info.Code = linux.SIGSEGV, linux.SEGV_MAPERR
+	t.exception = exception{vector: vectorPF, code: pfUser}
+	if trap.Place != nil {
+		return info
+	}
+	a, ok := t.faultingAccess(trap.PC)
+	switch {
+	case !ok:
+	case a.Addr+1<<47 >= 1<<48: // not canonical: a #GP
+		info.Code = linux.SI_KERNEL
+		t.exception = exception{vector: vectorGP}
+	default:
+		info.SetAddr(a.Addr)
+		t.exception.cr2 = a.Addr
+		if a.Write {
+			t.exception.code |= pfWrite
+		}
+	}
+	return info
+}
+
+// maxInstruction is the length of the longest instruction in bytes.
+const maxInstruction = 15
+
+// faultingAccess returns the first access of the instruction at pc to an
+// address outside of guest memory.
+func (t *Task) faultingAccess(pc guestabi.PC) (x86.Access, bool) {
+	var code [maxInstruction]byte
+	n := len(code)
+	for ; n > 0 && t.CopyIn(uint64(pc), code[:n]) != nil; n-- {
+	}
+	in, err := x86.Decode(code[:n], uint64(pc))
+	if err != nil {
+		return x86.Access{}, false
+	}
+	var c guestabi.Context
+	t.machine.SaveContext(&c)
+	for _, a := range in.Accesses(&c.GPR, c.FSBase, c.GSBase) {
+		if !t.machine.Reaches(uint32(a.Addr), max(a.Size, 1)) {
+			return a, true
+		}
+	}
+	return x86.Access{}, false
+}
+
+// faultInfo returns the signal of a fault and the PC that the frame shows.
+func (t *Task) faultInfo(f guestabi.Fault, pc guestabi.PC) (linux.Siginfo, guestabi.PC) {
+	var i linux.Siginfo
+	e := &t.exception
+	e.code = 0
+	switch f {
+	case guestabi.FaultUndefined:
+		i.Signo, i.Code = linux.SIGILL, linux.ILL_ILLOPN
+		i.SetAddr(uint64(pc))
+		e.vector = vectorUD
+	case guestabi.FaultDivide:
+		i.Signo, i.Code = linux.SIGFPE, linux.FPE_INTDIV
+		i.SetAddr(uint64(pc))
+		e.vector = vectorDE
+	case guestabi.FaultBreakpoint:
+		i.Signo, i.Code = linux.SIGTRAP, linux.SI_KERNEL
+		pc++ // a trap: the PC is behind int3
+		e.vector = vectorBP
+	case guestabi.FaultOverflow:
+		i.Signo, i.Code = linux.SIGSEGV, linux.SI_KERNEL
+		e.vector = vectorOF
+	case guestabi.FaultPrivileged:
+		i.Signo, i.Code = linux.SIGSEGV, linux.SI_KERNEL
+		e.vector = vectorGP
+	default:
+		i.Signo, i.Code = linux.SIGSEGV, linux.SEGV_MAPERR
+		i.SetAddr(uint64(pc))
+		*e = exception{vectorPF, pfUser | pfFetch, uint64(pc)}
+	}
+	return i, pc
+}

@@ -1,0 +1,301 @@
+package machine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"sort"
+	"sync"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/wasm"
+)
+
+// Where a trap happened. The code map of the megabinary leads from a wasm
+// instruction to the guest's, and wazero knows where in its native code a trap
+// was raised, but it keeps the way from native code to wasm only if the module
+// has debug information, for all of it, and it grows the compiled code by a
+// third. So this is found when it is needed: the function in which the trap
+// happened is compiled once more, alone and with debug information, which
+// changes no byte of the code. That takes milliseconds, once for each function.
+//
+// None of this is public in wazero. It is read by reflection, from fields of
+// v1.12.0; whatever is not as expected makes the trap one of unknown place.
+
+// site is a place in a megabinary's wasm code.
+type site struct {
+	function uint32 // among those that the module defines
+	offset   int    // in the function's code
+}
+
+// guestSite is a place in guest code, and what has to be added to the global
+// rsp to give the stack pointer there.
+type guestSite struct {
+	unit int
+	pc   uint32 // link-time
+	sp   int32
+}
+
+// trapSites finds where traps happened, for one engine.
+type trapSites struct {
+	source func() ([]byte, error)
+
+	mu        sync.Mutex
+	module    *wasm.Module // nil: not read yet
+	units     []int
+	codeMaps  [][]byte
+	functions map[uint32]*functionSites
+}
+
+// functionSites leads from native code to wasm code.
+type functionSites struct {
+	native []int // sorted
+	wasm   []int // offsets in the function's code
+}
+
+// nativeSite is where wazero stopped.
+type nativeSite struct {
+	function uint32
+	offset   int // from the function's start
+	size     int // of the function and its padding, 0: not known
+}
+
+// errPlace means that the place of a trap cannot be found out.
+var errPlace = errors.New("the place of the trap is not known")
+
+// fields follows names from v through pointers.
+func fields(v reflect.Value, names ...string) (reflect.Value, error) {
+	for _, name := range names {
+		for v.Kind() == reflect.Pointer || v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return v, fmt.Errorf("%w: wazero has no field %s", errPlace, name)
+		}
+		if v = v.FieldByName(name); !v.IsValid() {
+			return v, fmt.Errorf("%w: wazero has no field %s", errPlace, name)
+		}
+	}
+	return v, nil
+}
+
+// address reads a pointer or uintptr.
+func address(v reflect.Value) uintptr {
+	if v.Kind() == reflect.Uintptr {
+		return uintptr(v.Uint())
+	}
+	return v.Pointer()
+}
+
+// compiledOf returns wazero's compiled module of f.
+func compiledOf(f api.Function) (module reflect.Value, code []byte, err error) {
+	if module, err = fields(reflect.ValueOf(f), "parent", "parent"); err != nil {
+		return module, nil, err
+	}
+	executable, err := fields(module, "executables", "executable")
+	if err != nil {
+		return module, nil, err
+	}
+	if executable.Kind() != reflect.Slice || executable.Len() == 0 {
+		return module, nil, fmt.Errorf("%w: wazero has no code", errPlace)
+	}
+	return module, executable.Bytes(), nil
+}
+
+// nativeSiteOf returns where the last call of f stopped by a trap, or called a
+// host function that panicked.
+func nativeSiteOf(f api.Function) (s nativeSite, err error) {
+	module, code, err := compiledOf(f)
+	if err != nil {
+		return s, err
+	}
+	begin := reflect.ValueOf(code).Pointer()
+	inCode := func(a uintptr) bool { return a >= begin && a < begin+uintptr(len(code)) }
+	v, err := fields(reflect.ValueOf(f), "execCtx", "goCallReturnAddress")
+	if err != nil {
+		return s, err
+	}
+	at := address(v)
+	if !inCode(at) { // in the trampoline to a host function
+		if at, err = callerOf(f); err != nil {
+			return s, err
+		}
+		if !inCode(at) {
+			return s, errPlace
+		}
+	}
+	offsets, err := fields(module, "functionOffsets")
+	if err != nil {
+		return s, err
+	}
+	offset := int(at - begin)
+	n := offsets.Len()
+	i := sort.Search(n, func(i int) bool { return int(offsets.Index(i).Int()) > offset }) - 1
+	if i < 0 {
+		return s, errPlace
+	}
+	s = nativeSite{function: uint32(i), offset: offset - int(offsets.Index(i).Int())}
+	if i+1 < n {
+		s.size = int(offsets.Index(i+1).Int() - offsets.Index(i).Int())
+	}
+	return s, nil
+}
+
+// callerOf returns the return address of the frame in which f called the host:
+// on amd64 the frame pointer leads to it.
+func callerOf(f api.Function) (uintptr, error) {
+	stack, err := fields(reflect.ValueOf(f), "stack")
+	if err != nil {
+		return 0, err
+	}
+	frame, err := fields(reflect.ValueOf(f), "execCtx", "framePointerBeforeGoCall")
+	if err != nil {
+		return 0, err
+	}
+	b := stack.Bytes()
+	if len(b) == 0 {
+		return 0, errPlace
+	}
+	at := address(frame) + 8 - reflect.ValueOf(b).Pointer()
+	if at > uintptr(len(b))-8 {
+		return 0, errPlace
+	}
+	return uintptr(binary.NativeEndian.Uint64(b[at:])), nil
+}
+
+// find returns where the guest was when f stopped.
+func (t *trapSites) find(ctx context.Context, f api.Function) (guestSite, error) {
+	native, err := nativeSiteOf(f)
+	if err != nil {
+		return guestSite{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.read(); err != nil {
+		return guestSite{}, err
+	}
+	if int(native.function) >= len(t.codeMaps) || t.codeMaps[native.function] == nil {
+		return guestSite{}, fmt.Errorf("%w: function %d has no code map", errPlace, native.function)
+	}
+	sites := t.functions[native.function]
+	if sites == nil {
+		if sites, err = t.compile(ctx, native); err != nil {
+			return guestSite{}, err
+		}
+		t.functions[native.function] = sites
+	}
+	i := sort.SearchInts(sites.native, native.offset) - 1
+	if i < 0 {
+		return guestSite{}, errPlace
+	}
+	return t.guest(site{native.function, sites.wasm[i]})
+}
+
+// read decodes the megabinary.
+func (t *trapSites) read() error {
+	if t.module != nil {
+		return nil
+	}
+	data, err := t.source()
+	if err != nil {
+		return fmt.Errorf("reading the megabinary: %w", err)
+	}
+	m, err := wasm.Decode(data)
+	if err != nil {
+		return err
+	}
+	section, ok := m.Custom(artifact.SectionCodeMap)
+	if !ok {
+		return fmt.Errorf("%w: the megabinary has no section %s", errPlace, artifact.SectionCodeMap)
+	}
+	if t.units, t.codeMaps, err = guestabi.ReadCodeMaps(section, len(m.Funcs)); err != nil {
+		return err
+	}
+	t.module, t.functions = m, map[uint32]*functionSites{}
+	return nil
+}
+
+// debugInfo is the least that makes wazero keep where code comes from: a unit of
+// DWARF 4 with nothing in it.
+var debugInfo = wasm.Custom{Name: ".debug_info", Bytes: []byte{7, 0, 0, 0, 4, 0, 0, 0, 0, 0, 8}}
+
+// compile compiles one function and reads where its code comes from.
+func (t *trapSites) compile(ctx context.Context, native nativeSite) (sites *functionSites, err error) {
+	const name = "function"
+	m, err := wasm.Extract(t.module, t.module.Imported(wasm.KindFunc)+native.function, name)
+	if err != nil {
+		return nil, err
+	}
+	m.Customs = []wasm.Custom{debugInfo}
+	runtime := wazero.NewRuntimeWithConfig(ctx, compilerConfig().WithDebugInfoEnabled(true))
+	defer func() { err = errors.Join(err, runtime.Close(ctx)) }()
+	if err := instantiateHost(ctx, runtime); err != nil {
+		return nil, err
+	}
+	instance, err := runtime.InstantiateWithConfig(ctx, m.Encode(), wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		return nil, fmt.Errorf("compiling function %d once more: %w", native.function, err)
+	}
+	module, code, err := compiledOf(instance.ExportedFunction(name))
+	if err != nil {
+		return nil, err
+	}
+	return readSites(module, reflect.ValueOf(code).Pointer(), native)
+}
+
+// readSites reads where the code of the first function of a module, whose code
+// begins at begin, comes from.
+func readSites(module reflect.Value, begin uintptr, native nativeSite) (*functionSites, error) {
+	ends, err := fields(module, "functionOffsets")
+	if err != nil {
+		return nil, err
+	}
+	from, err := fields(module, "sourceMap", "executableOffsets")
+	if err != nil {
+		return nil, err
+	}
+	to, err := fields(module, "sourceMap", "wasmBinaryOffsets")
+	if err != nil {
+		return nil, err
+	}
+	if from.Len() == 0 || from.Len() != to.Len() {
+		return nil, errPlace
+	}
+	end := uintptr(0)
+	if ends.Len() > 1 {
+		end = uintptr(ends.Index(1).Int())
+		if native.size != 0 && int(end) != native.size {
+			return nil, fmt.Errorf("%w: function %d has %d bytes of code, %d when compiled alone", errPlace, native.function, native.size, end)
+		}
+	}
+	s := &functionSites{}
+	first := int(to.Index(0).Uint())
+	for i := range from.Len() {
+		at := uintptr(from.Index(i).Uint()) - begin
+		if end != 0 && at >= end {
+			break
+		}
+		s.native = append(s.native, int(at))
+		s.wasm = append(s.wasm, int(to.Index(i).Uint())-first)
+	}
+	return s, nil
+}
+
+// guest looks a place up in the code map.
+func (t *trapSites) guest(s site) (guestSite, error) {
+	n, err := guestabi.CodeMapIndex(t.module.Funcs[s.function].Code, t.module.Imported(wasm.KindFunc), s.offset)
+	if err != nil {
+		return guestSite{}, fmt.Errorf("function %d: %w", s.function, err)
+	}
+	pc, sp, err := guestabi.FindCode(t.codeMaps[s.function], n)
+	if err != nil {
+		return guestSite{}, fmt.Errorf("function %d: %w", s.function, err)
+	}
+	return guestSite{unit: t.units[s.function], pc: pc, sp: sp}, nil
+}
