@@ -17,7 +17,7 @@ import (
 // when the output changes.
 const (
 	Name    = "link-megabinary"
-	Version = "2"
+	Version = "1"
 )
 
 // Stage returns the stage that joins units into a megabinary.

@@ -19,7 +19,7 @@ import (
 // when the output changes.
 const (
 	Name    = "recompile"
-	Version = "2"
+	Version = "1"
 )
 
 // schema is the JSON schema of the stage's configuration.
