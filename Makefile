@@ -47,6 +47,13 @@ race: deps ## The vkernel's own tests under the race detector
 oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expected columns
 	UPDATE=$(UPDATE) $(GO) test -count=1 ./plugins/recompile/internal/...
 
+COUNT ?= 10000000
+SEED ?= 1
+WASM ?= 16
+.PHONY: fuzz-cpu
+fuzz-cpu: deps ## COUNT random instruction sequences from SEED on the real CPU and through us, one of WASM as wasm too
+	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_WASM=$(WASM) GOGC=400 $(GO) test -count=1 -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
+
 FUZZTIME ?= 10s
 .PHONY: fuzz
 fuzz: ## Every Fuzz function for FUZZTIME (10s)

@@ -104,6 +104,7 @@ const (
 	FuncDivU128   = "div_u128"
 	FuncDivS128   = "div_s128"
 	FuncCAS128    = "cas128"
+	FuncAtomic    = "atomic"
 	FuncFXSave    = "fxsave"
 	FuncFXRstor   = "fxrstor"
 	FuncResolve   = "resolve"
@@ -131,10 +132,48 @@ func KernelFuncs() []Func {
 		{FuncDivU128, []Type{I64, I64, I64}, []Type{I64, I64}, "(hi, lo, divisor) -> (quotient, remainder); the caller has checked divisor > hi"},
 		{FuncDivS128, []Type{I64, I64, I64}, []Type{I64, I64, I32}, "(hi, lo, divisor) -> (quotient, remainder, 1 if the quotient overflowed or the divisor is 0)"},
 		{FuncCAS128, []Type{I32, I64, I64, I64, I64}, []Type{I64, I64}, "(guest address, expected lo, expected hi, new lo, new hi) -> (old lo, old hi); atomic"},
+		{FuncAtomic, []Type{I32, I32, I64, I64}, []Type{I64},
+			"(AtomicOp | bytes<<8, guest address, argument, replacement of cmpxchg) -> old value, zero-extended; a read-modify-write at any alignment, atomic if the host's processor can"},
 		{FuncFXSave, []Type{I32, I32}, nil, "(guest address, mxcsr) writes the x87 part and MXCSR of the 512-byte area; the caller has stored the xmm registers"},
 		{FuncFXRstor, []Type{I32}, nil, "(guest address) loads the x87 part of the 512-byte area"},
 		{FuncResolve, []Type{I32}, []Type{I32}, "(pc) -> index of the admitted unit that holds pc, or -1. Called by the megabinary's dispatch."},
 	}
+}
+
+// AtomicOp is an operation of FuncAtomic.
+type AtomicOp uint32
+
+// The atomic operations, in the order of wasm's opcodes.
+const (
+	AtomicAdd AtomicOp = iota
+	AtomicSub
+	AtomicAnd
+	AtomicOr
+	AtomicXor
+	AtomicXchg
+	AtomicCmpxchg
+)
+
+// Apply returns what op makes of old and its argument; cmpxchg replaces.
+func (op AtomicOp) Apply(old, arg, replacement uint64) uint64 {
+	switch op {
+	case AtomicAdd:
+		return old + arg
+	case AtomicSub:
+		return old - arg
+	case AtomicAnd:
+		return old & arg
+	case AtomicOr:
+		return old | arg
+	case AtomicXor:
+		return old ^ arg
+	case AtomicXchg:
+		return arg
+	}
+	if old == arg {
+		return replacement
+	}
+	return old
 }
 
 // FuelPerSlice is how many loop back edges a task takes between two calls of

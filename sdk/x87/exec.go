@@ -208,7 +208,7 @@ func memoryArith(load func(a *access, u *unit) (Float80, error)) memoryOp {
 			denormal := u.flags & swDE
 			u.flags = 0
 			r := u.arith(a.reg, s.reg(0), v)
-			if u.flags&swIE == 0 && s.reg(0).class() != clNaN && v.class() != clNaN {
+			if u.flags&(swIE|swZE) == 0 && s.reg(0).class() != clNaN && v.class() != clNaN {
 				u.flags |= denormal
 			}
 			s.finish(&u)

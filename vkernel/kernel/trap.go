@@ -25,7 +25,6 @@ const (
 	vectorUD = 6
 	vectorGP = 13
 	vectorPF = 14
-	vectorAC = 17
 
 	pfWrite = 1 << 1
 	pfUser  = 1 << 2
@@ -51,9 +50,6 @@ func (t *Task) trapped(err error) guestabi.PC {
 	case machine.TrapDivide:
 		info.Signo, info.Code = linux.SIGFPE, linux.FPE_INTDIV
 		t.exception.vector, t.exception.code = vectorDE, 0
-	case machine.TrapAlignment:
-		info.Signo, info.Code = linux.SIGBUS, linux.BUS_ADRALN
-		t.exception.vector, t.exception.code = vectorAC, 0
 	default:
 		t.panicked(err)
 		return machine.Unwind

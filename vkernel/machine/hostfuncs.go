@@ -38,6 +38,7 @@ func hostFuncs() map[string]hostFunc {
 		guestabi.FuncDivU128:   hostDivU128,
 		guestabi.FuncDivS128:   hostDivS128,
 		guestabi.FuncCAS128:    hostCAS128,
+		guestabi.FuncAtomic:    hostAtomic,
 		guestabi.FuncFXSave:    hostFXSave,
 		guestabi.FuncFXRstor:   hostFXRstor,
 		guestabi.FuncResolve:   hostResolve,

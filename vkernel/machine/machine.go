@@ -71,7 +71,6 @@ type TrapKind uint8
 const (
 	TrapMemory        TrapKind = iota + 1 // access outside of guest memory: SIGSEGV
 	TrapDivide                            // SIGFPE
-	TrapAlignment                         // unaligned atomic: SIGBUS
 	TrapStackOverflow                     // the wasm stack is full: go on at guest register LastPC
 	TrapInternal                          // a fault of ours; the task cannot go on
 )

@@ -159,13 +159,14 @@ func TestTraps(t *testing.T) {
 			{"later", 8, TrapMemory, 3},
 			{"later", 1<<24 + guestabi.AddrBias - 15, TrapMemory, 3},
 			{"divide", 0, TrapDivide, -1},
-			{"unaligned", 0, TrapAlignment, 0},
+			{"atomic", 1<<24 + guestabi.AddrBias, TrapMemory, 0},
 			{"fxsave", 8, TrapMemory, 0},
 			{"cas128", 1<<24 + guestabi.AddrBias - 15, TrapMemory, 0},
 		} {
 			var ctx guestabi.Context
 			ctx.GPR[guestabi.RDI] = c.rdi
 			ctx.GPR[guestabi.RSP] = 0x3_0000
+			ctx.GPR[guestabi.RAX] = 4 << 8 // for atomic: 4 bytes
 			w.m.LoadContext(&ctx)
 			_, err := w.m.Run(w.u.pc(c.routine))
 			var trap *Trap
@@ -311,6 +312,39 @@ func TestCAS128(t *testing.T) {
 		got := [4]uint64{c.GPR[guestabi.R8], c.GPR[guestabi.R9], binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])}
 		if got != want {
 			t.Errorf("exchange %d: %v, want %v", i, got, want)
+		}
+	}
+}
+
+// TestUnalignedAtomics runs each operation of each size, also over the end of
+// memory's last four bytes.
+func TestUnalignedAtomics(t *testing.T) {
+	w := newWorld(t, WazeroOptions{})
+	const last = 1<<24 + guestabi.AddrBias
+	for _, at := range []uint64{guestabi.MinAddr + 3, guestabi.MinAddr + 4093, last - 8} {
+		for _, size := range []uint64{1, 2, 4, 8} {
+			for op := guestabi.AtomicAdd; op <= guestabi.AtomicCmpxchg; op++ {
+				addr := at
+				if at == last-8 {
+					addr = last - size
+				}
+				old, arg, repl := uint64(0x8877665544332211), uint64(0xf0e1d2c3b4a59687), uint64(0x0102030405060708)
+				mask := uint64(1)<<(8*size) - 1
+				if op == guestabi.AtomicCmpxchg {
+					arg = old & mask
+				}
+				want := op.Apply(old&mask, arg, repl) & mask
+				b := w.mem.Bytes()[addr-guestabi.AddrBias:][:size]
+				var word [8]byte
+				binary.LittleEndian.PutUint64(word[:], old)
+				copy(b, word[:])
+				c := w.call(t, "atomic", map[guestabi.Reg]uint64{guestabi.RAX: uint64(op) | size<<8, guestabi.RDI: addr, guestabi.RBX: arg, guestabi.RCX: repl})
+				copy(word[:], make([]byte, 8))
+				copy(word[:], b)
+				if got := binary.LittleEndian.Uint64(word[:]); got != want || c.GPR[guestabi.R8] != old&mask {
+					t.Errorf("op %d of %d bytes at %#x: memory %#x, want %#x; old %#x", op, size, addr, got, want, c.GPR[guestabi.R8])
+				}
+			}
 		}
 	}
 }

@@ -310,7 +310,7 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 	t := &Trap{Kind: trapKind(err), Err: err}
 	t.PC = guestabi.PC(m.global(guestabi.LastPC.String()))
 	switch t.Kind {
-	case TrapMemory, TrapDivide, TrapAlignment:
+	case TrapMemory, TrapDivide:
 		t.Place = m.place(t)
 	}
 	if t.Kind == TrapStackOverflow {
@@ -370,7 +370,6 @@ var trapKinds = map[string]TrapKind{
 	"out of bounds memory access": TrapMemory,
 	"integer divide by zero":      TrapDivide,
 	"integer overflow":            TrapDivide,
-	"unaligned atomic":            TrapAlignment,
 	"stack overflow":              TrapStackOverflow,
 }
 

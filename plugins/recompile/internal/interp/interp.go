@@ -43,8 +43,6 @@ type Exit struct {
 var (
 	// ErrDivide is a division by zero or one whose quotient overflows.
 	ErrDivide = errors.New("integer divide by zero or overflow")
-	// ErrUnaligned is an atomic access that is not naturally aligned.
-	ErrUnaligned = errors.New("unaligned atomic")
 	// ErrSteps is returned when the step limit was reached.
 	ErrSteps = errors.New("step limit reached")
 )
@@ -90,8 +88,11 @@ func Run(f *ir.Func, st *State, steps int) (Exit, error) {
 
 // block runs the instructions of b.
 func (m *machine) block(b *ir.Block) error {
-	m.vals = make([]Val, len(b.Insts))
-	m.results = nil
+	if cap(m.vals) < len(b.Insts) {
+		m.vals = make([]Val, 2*len(b.Insts))
+	}
+	m.vals = m.vals[:len(b.Insts)]
+	clear(m.results)
 	for i := range b.Insts {
 		in := &b.Insts[i]
 		if in.Op >= ir.NumOps || handlers[in.Op] == nil {

@@ -146,7 +146,7 @@ func dotProduct(mul, add ir.Op, size int) func(*Lifter, x86.Inst) {
 		p := l.b.Op(ir.V128And, l.b.Op(mul, dst, src), l.elementMask(size, imm>>4))
 		var sum ir.Value
 		if size == 8 {
-			sum = l.b.Op(add, p, l.b.Shuffle(p, p, lanesOf(8, 1, 0)))
+			sum = l.b.Op(add, l.b.Shuffle(p, p, lanesOf(8, 0, 0)), l.b.Shuffle(p, p, lanesOf(8, 1, 1)))
 		} else {
 			// (p0+p1)+(p2+p3) in every lane, with the operands in this order.
 			pairs := l.b.Op(add, l.b.Shuffle(p, p, lanesOf(4, 0, 2, 0, 2)), l.b.Shuffle(p, p, lanesOf(4, 1, 3, 1, 3)))

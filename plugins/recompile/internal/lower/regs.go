@@ -113,8 +113,11 @@ func UsedHelpers(f *ir.Func, used map[string]bool) {
 			used[guestabi.FuncSyscall] = true
 		}
 		for i := range b.Insts {
-			if b.Insts[i].Op == ir.Helper {
+			switch op := b.Insts[i].Op; {
+			case op == ir.Helper:
 				used[b.Insts[i].Helper] = true
+			case isAtomic(&ir.Rows[op]) && ir.Rows[op].Size > 1:
+				used[guestabi.FuncAtomic] = true
 			}
 		}
 	}

@@ -2,7 +2,6 @@ package lower
 
 import (
 	"fmt"
-	"math/bits"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
@@ -184,6 +183,8 @@ func (x *fn) inst(in *ir.Inst, v ir.Value) {
 	}
 	row := &ir.Rows[in.Op]
 	switch {
+	case isAtomic(row):
+		x.atomic(in, row)
 	case row.Imm == ir.ImmDisp:
 		x.access(in, row)
 	case row.Imm == ir.ImmLane:
@@ -203,18 +204,14 @@ func (x *fn) args(in *ir.Inst) {
 	}
 }
 
-// access emits a load, a store or an atomic operation.
+// access emits a load or a store.
 func (x *fn) access(in *ir.Inst, row *ir.Row) {
 	offset := x.linear(in)
 	for i := 1; i < len(row.Args); i++ {
 		x.value(in.Args[i])
 	}
-	align := uint32(0)
-	if row.Wasm>>8 == 0xfe { // atomics state their natural alignment
-		align = uint32(bits.TrailingZeros8(row.Size))
-	}
 	x.mayStop(in.PC, in.SP)
-	x.body.MemArg(wasm.Opcode(row.Wasm), align, offset)
+	x.body.MemArg(wasm.Opcode(row.Wasm), 0, offset)
 }
 
 // linear pushes the base of an access and returns its offset. The sum of guest

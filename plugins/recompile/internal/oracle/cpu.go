@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"megabinary.dev/plugins/recompile/internal/interp"
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
@@ -28,7 +30,7 @@ const (
 	CodeAt   = CodePage + 0x800
 	MemAt    = 0x2000_0000
 	MemSize  = 4096
-	MaxCode  = 48
+	MaxCode  = 112
 )
 
 // Outcome is how a case ended, in any meaning of it.
@@ -50,33 +52,44 @@ type Case struct {
 //go:embed testdata/runner.c
 var runnerSource []byte
 
-type caseIn struct {
-	GPR                   [16]uint64
-	Flags, FSBase, GSBase uint64
-	MXCSR, CodeLen        uint32
-	Code                  [64]byte
-	FX                    [512]byte
-	Mem                   [MemSize]byte
-}
+// A record is one case in the memory that the runner shares: the layout is that
+// of struct record in runner.c, of which these are the offsets in bytes.
+const (
+	recSignal  = 0
+	recPC      = 8
+	recGPR     = 16
+	recFlags   = 144
+	recFSBase  = 152
+	recGSBase  = 160
+	recMXCSR   = 168
+	recCodeLen = 172
+	recCode    = 176
+	recFX      = recCode + codeField
+	recMem     = recFX + 512
+	recSize    = recMem + MemSize + 16
+	codeField  = 128
+	// maxRecords is how many cases the shared memory holds.
+	maxRecords = 512
+)
 
-type caseOut struct {
-	Signal, PC uint64
-	GPR        [16]uint64
-	Flags      uint64
-	FX         [512]byte
-	Mem        [MemSize]byte
-}
+// Offsets in the FXSAVE area.
+const (
+	fxMXCSR = 24
+	fxST    = 32
+	fxXMM   = 160
+)
 
 // CPU is a process that runs cases on the real CPU.
 type CPU struct {
-	cmd *exec.Cmd
-	in  io.WriteCloser
-	out io.Reader
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     io.Reader
+	records []byte
 }
 
 // caseTimeout bounds one batch: code that never leaves its page is a fault of
 // the test.
-const caseTimeout = 20 * time.Second
+const caseTimeout = 60 * time.Second
 
 // StartCPU builds the runner in dir and starts it. It needs linux/amd64 and gcc.
 func StartCPU(dir string) (*CPU, error) {
@@ -92,9 +105,21 @@ func StartCPU(dir string) (*CPU, error) {
 		}
 		return nil, fmt.Errorf("building the runner: %w\n%s", err, msg)
 	}
+	fd, err := unix.MemfdCreate("cases", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making memory for cases: %w", err)
+	}
+	shared := os.NewFile(uintptr(fd), "cases")
+	defer shared.Close()
+	if err := shared.Truncate(maxRecords * recSize); err != nil {
+		return nil, fmt.Errorf("making memory for cases: %w", err)
+	}
 	c := &CPU{cmd: exec.Command(bin)}
+	if c.records, err = unix.Mmap(fd, 0, maxRecords*recSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("mapping memory for cases: %w", err)
+	}
 	c.cmd.Stderr = os.Stderr
-	var err error
+	c.cmd.ExtraFiles = []*os.File{shared}
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("starting the runner: %w", err)
 	}
@@ -104,100 +129,121 @@ func StartCPU(dir string) (*CPU, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the runner: %w", err)
 	}
-	return c, nil
+	return c, c.wait()
+}
+
+// wait waits until the runner has done what it was given.
+func (c *CPU) wait() error {
+	var word [8]byte
+	if _, err := io.ReadFull(c.out, word[:]); err != nil {
+		return fmt.Errorf("running cases on the CPU: the runner ended: %w", err)
+	}
+	return nil
 }
 
 // Close ends the process.
 func (c *CPU) Close() error {
 	c.in.Close()
-	return c.cmd.Wait()
+	return errors.Join(c.cmd.Wait(), unix.Munmap(c.records))
+}
+
+// record returns the memory of case i of a batch.
+func (c *CPU) record(i int) record { return c.records[i*recSize:][:recSize:recSize] }
+
+// exec runs the first n records.
+func (c *CPU) exec(n int) error {
+	timer := time.AfterFunc(caseTimeout, func() { c.cmd.Process.Kill() })
+	defer timer.Stop()
+	var word [8]byte
+	binary.LittleEndian.PutUint64(word[:], uint64(n))
+	if _, err := c.in.Write(word[:]); err != nil {
+		return fmt.Errorf("sending cases to the CPU: %w", err)
+	}
+	return c.wait()
 }
 
 // Run runs cases, each on its own state, which it leaves as it is.
 func (c *CPU) Run(cases []Case) ([]Outcome, error) {
-	timer := time.AfterFunc(caseTimeout, func() { c.cmd.Process.Kill() })
-	defer timer.Stop()
-	wrote := make(chan error, 1)
-	go func() {
-		var buf bytes.Buffer
-		for i := range cases {
-			buf.Reset()
-			if err := encodeCase(&buf, cases[i]); err != nil {
-				wrote <- err
-				return
+	outcomes := make([]Outcome, 0, len(cases))
+	for len(cases) > 0 {
+		n := min(len(cases), maxRecords)
+		for i := range n {
+			if len(cases[i].Code) > MaxCode {
+				return nil, fmt.Errorf("code of %d bytes is longer than %d", len(cases[i].Code), MaxCode)
 			}
-			if _, err := c.in.Write(buf.Bytes()); err != nil {
-				wrote <- err
-				return
-			}
+			c.record(i).put(cases[i])
 		}
-		wrote <- nil
-	}()
-	outcomes := make([]Outcome, len(cases))
-	buf := make([]byte, binary.Size(caseOut{}))
-	for i := range cases {
-		if _, err := io.ReadFull(c.out, buf); err != nil {
-			return nil, fmt.Errorf("running % x on the CPU: the runner ended: %w", cases[i].Code, err)
+		if err := c.exec(n); err != nil {
+			return nil, err
 		}
-		outcomes[i] = decodeOutcome(buf, cases[i])
-	}
-	if err := <-wrote; err != nil {
-		return nil, fmt.Errorf("sending cases to the CPU: %w", err)
+		for i := range n {
+			outcomes = append(outcomes, c.record(i).outcome(cases[i]))
+		}
+		cases = cases[n:]
 	}
 	return outcomes, nil
 }
 
-func encodeCase(buf *bytes.Buffer, c Case) error {
-	if len(c.Code) > MaxCode {
-		return fmt.Errorf("code of %d bytes is longer than %d", len(c.Code), MaxCode)
+type record []byte
+
+func (r record) u64(at int) uint64 { return binary.LittleEndian.Uint64(r[at:]) }
+
+// put makes r the case c before it runs.
+func (r record) put(c Case) {
+	le := binary.LittleEndian
+	for i := range guestabi.NumGPR {
+		le.PutUint64(r[recGPR+8*i:], c.State.Regs[i].Lo)
 	}
-	in := caseIn{
-		Flags: RFLAGS(c.State), FSBase: c.State.Regs[guestabi.FSBase].Lo, GSBase: c.State.Regs[guestabi.GSBase].Lo,
-		MXCSR: uint32(c.State.Regs[guestabi.MXCSR].Lo), CodeLen: uint32(len(c.Code)),
+	le.PutUint64(r[recFlags:], RFLAGS(c.State))
+	le.PutUint64(r[recFSBase:], c.State.Regs[guestabi.FSBase].Lo)
+	le.PutUint64(r[recGSBase:], c.State.Regs[guestabi.GSBase].Lo)
+	le.PutUint32(r[recMXCSR:], uint32(c.State.Regs[guestabi.MXCSR].Lo))
+	le.PutUint32(r[recCodeLen:], uint32(len(c.Code)))
+	code := r[recCode:][:codeField]
+	for i := copy(code, c.Code); i < codeField; i++ {
+		code[i] = 0xcc // int3
 	}
-	copy(in.Code[:], c.Code)
-	for i := range in.GPR {
-		in.GPR[i] = c.State.Regs[i].Lo
-	}
-	c.State.X87.MarshalFXSave(in.FX[:])
+	fx := r[recFX:][:512]
+	c.State.X87.MarshalFXSave(fx)
 	for i := range guestabi.NumXMM {
 		v := c.State.Regs[guestabi.XMM0+guestabi.Reg(i)]
-		binary.LittleEndian.PutUint64(in.FX[160+16*i:], v.Lo)
-		binary.LittleEndian.PutUint64(in.FX[168+16*i:], v.Hi)
+		le.PutUint64(fx[fxXMM+16*i:], v.Lo)
+		le.PutUint64(fx[fxXMM+8+16*i:], v.Hi)
 	}
-	copy(in.Mem[:], c.State.Mem[0].Data)
-	return binary.Write(buf, binary.LittleEndian, &in)
+	copy(r[recMem:], c.State.Mem[0].Data)
 }
 
-func decodeOutcome(raw []byte, c Case) Outcome {
-	var out caseOut
-	if err := binary.Read(bytes.NewReader(raw), binary.LittleEndian, &out); err != nil {
-		panic("BUG: " + err.Error())
-	}
-	st := Clone(c.State)
-	for i, v := range out.GPR {
-		st.Regs[i].Lo = v
-	}
-	SetRFLAGS(st, out.Flags)
-	st.X87.UnmarshalFXSave(out.FX[:])
-	st.Regs[guestabi.MXCSR].Lo = uint64(binary.LittleEndian.Uint32(out.FX[24:]))
-	for i := range guestabi.NumXMM {
-		st.Regs[guestabi.XMM0+guestabi.Reg(i)] = interp.Val{
-			Lo: binary.LittleEndian.Uint64(out.FX[160+16*i:]),
-			Hi: binary.LittleEndian.Uint64(out.FX[168+16*i:]),
-		}
-	}
-	copy(st.Mem[0].Data, out.Mem[:])
-	o := Outcome{State: st, Signal: syscall.Signal(out.Signal), PC: out.PC}
-	inside := func(pc uint64) bool { return pc-CodeAt < uint64(len(c.Code)) }
+// end says how case c ended: by a signal, or by going to pc.
+func (r record) end(codeLen int) (sig syscall.Signal, pc uint64) {
+	sig, pc = syscall.Signal(r.u64(recSignal)), r.u64(recPC)
+	inside := func(pc uint64) bool { return pc-CodeAt < uint64(codeLen) }
 	switch {
-	case o.Signal == syscall.SIGTRAP && !inside(o.PC-1):
-		o.Signal, o.PC = 0, o.PC-1 // the int3 that fills the page
-	case o.Signal == syscall.SIGSEGV && !inside(o.PC):
-		o.Signal = 0 // control went where no code is
-	case o.Signal == syscall.SIGBUS:
-		o.Signal = syscall.SIGSEGV // #SS: a stack address that is not canonical
+	case sig == syscall.SIGTRAP && !inside(pc-1):
+		return 0, pc - 1 // the int3 that fills the page
+	case sig == syscall.SIGSEGV && !inside(pc):
+		return 0, pc // control went where no code is
+	case sig == syscall.SIGBUS:
+		return syscall.SIGSEGV, pc // #SS: a stack address that is not canonical
 	}
+	return sig, pc
+}
+
+// outcome is what became of c.
+func (r record) outcome(c Case) Outcome {
+	st := Clone(c.State)
+	for i := range guestabi.NumGPR {
+		st.Regs[i].Lo = r.u64(recGPR + 8*i)
+	}
+	SetRFLAGS(st, r.u64(recFlags))
+	fx := r[recFX:][:512]
+	st.X87.UnmarshalFXSave(fx)
+	st.Regs[guestabi.MXCSR].Lo = uint64(binary.LittleEndian.Uint32(fx[fxMXCSR:]))
+	for i := range guestabi.NumXMM {
+		st.Regs[guestabi.XMM0+guestabi.Reg(i)] = interp.Val{Lo: r.u64(recFX + fxXMM + 16*i), Hi: r.u64(recFX + fxXMM + 8 + 16*i)}
+	}
+	copy(st.Mem[0].Data, r[recMem:])
+	o := Outcome{State: st}
+	o.Signal, o.PC = r.end(len(c.Code))
 	return o
 }
 

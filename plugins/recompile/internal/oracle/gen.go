@@ -20,6 +20,8 @@ type Generator struct {
 	rng       *rand.Rand
 	ops       []x86asm.Op
 	templates map[x86asm.Op][][]byte // prefixes and opcode, and modrm if it selects the instruction
+	forms     map[string]bool        // whether the lifter and the CPU know a form, by template
+	runs      func(code []byte) bool // whether the CPU knows an instruction; nil: it does
 }
 
 // unfit are instructions that random operands would make act on the process or
@@ -34,16 +36,19 @@ var unfit = map[x86asm.Op]bool{
 // NewGenerator finds, by decoding all of them, the encodings of the rows for
 // which want is true.
 func NewGenerator(seed uint64, want func(x86asm.Op) bool) *Generator {
-	g := &Generator{rng: newRand(seed), templates: map[x86asm.Op][][]byte{}}
+	g := &Generator{rng: newRand(seed), templates: map[x86asm.Op][][]byte{}, forms: map[string]bool{}}
 	rows := map[x86asm.Op]bool{}
 	for _, f := range lift.Families() {
 		for op := range f.Rows {
 			rows[op] = !noCase[op] && !unfit[op] && want(op)
 		}
 	}
-	for _, prefix := range [][]byte{nil, {0x66}, {0xf2}, {0xf3}, {0x48}, {0x66, 0x48}, {0xf2, 0x48}, {0xf3, 0x48}, {0xf0}, {0xf0, 0x48}} {
+	for _, prefix := range [][]byte{nil, {0x66}, {0xf2}, {0xf3}, {0x48}, {0x66, 0x48}, {0xf2, 0x48}, {0xf3, 0x48}, {0xf0}, {0xf0, 0x48}, {0x64}, {0x65, 0x48}} {
 		for _, escape := range [][]byte{nil, {0x0f}, {0x0f, 0x38}, {0x0f, 0x3a}} {
 			for opcode := range 256 {
+				if len(escape) == 0 && (isPrefix(byte(opcode)) || opcode == 0x0f) || len(escape) == 1 && (opcode == 0x38 || opcode == 0x3a) {
+					continue // no opcode yet
+				}
 				head := append(append(append([]byte(nil), prefix...), escape...), byte(opcode))
 				g.probe(head, rows)
 			}
@@ -54,6 +59,14 @@ func NewGenerator(seed uint64, want func(x86asm.Op) bool) *Generator {
 	}
 	sort.Slice(g.ops, func(i, j int) bool { return g.ops[i] < g.ops[j] })
 	return g
+}
+
+func isPrefix(b byte) bool {
+	switch b {
+	case 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3:
+		return true
+	}
+	return b&0xf0 == 0x40
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
@@ -92,8 +105,7 @@ func (g *Generator) Next() (Case, x86.Inst, bool) {
 // NextOf makes a case of op, or returns false if what it drew is of no use.
 func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 	ts := g.templates[op]
-	code := append([]byte(nil), ts[g.rng.IntN(len(ts))]...)
-	code = g.addREX(code)
+	code := g.addREX(append(make([]byte, 0, 32), ts[g.rng.IntN(len(ts))]...))
 	for range 12 {
 		code = append(code, g.tailByte())
 	}
@@ -122,10 +134,10 @@ func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 // opcode, keeping a REX.W that is there.
 func (g *Generator) addREX(code []byte) []byte {
 	at := 0
-	for at < len(code) && (code[at] == 0x66 || code[at] == 0xf2 || code[at] == 0xf3 || code[at] == 0xf0) {
+	for isPrefix(code[at]) && code[at]&0xf0 != 0x40 {
 		at++
 	}
-	if at < len(code) && code[at] == 0x48 {
+	if code[at] == 0x48 {
 		code[at] |= byte(g.rng.IntN(8))
 		return code
 	}

@@ -3,6 +3,8 @@ package oracle
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"sync"
 	"syscall"
 
 	"megabinary.dev/plugins/recompile/internal/interp"
@@ -16,8 +18,7 @@ import (
 // lowered to under some machine.
 type Meaning interface {
 	Name() string
-	// Run returns the outcome of each case, or why it has none:
-	// interp.ErrUnaligned is a trap that the design accepts. It leaves the
+	// Run returns the outcome of each case, or why it has none. It leaves the
 	// states of the cases as they are.
 	Run(cases []Case) []Result
 }
@@ -26,6 +27,8 @@ type Meaning interface {
 type Result struct {
 	Outcome
 	Err error
+	// Missed is where a memory fault was, if the meaning knows it; 0: unknown.
+	Missed uint32
 }
 
 // Interp is the IR interpreter as a Meaning.
@@ -55,18 +58,21 @@ func (Interp) Run(cases []Case) []Result {
 	return results
 }
 
-func interpret(f *ir.Func, c Case) Result {
-	st := Clone(c.State)
+func interpret(f *ir.Func, c Case) Result { return interpretOn(f, c.Code, Clone(c.State)) }
+
+// interpretOn runs f, which code was lifted to, on st.
+func interpretOn(f *ir.Func, code []byte, st *interp.State) Result {
 	exit, err := interp.Run(f, st, maxSteps)
 	o := Outcome{State: st, PC: uint64(exit.PC)}
 	var fault *interp.FaultError
 	switch {
 	case errors.As(err, &fault):
 		o.Signal = syscall.SIGSEGV
+		return Result{Outcome: o, Missed: fault.Addr}
 	case errors.Is(err, interp.ErrDivide):
 		o.Signal = syscall.SIGFPE
 	case err != nil:
-		return Result{o, fmt.Errorf("interpreting % x: %w", c.Code, err)}
+		return Result{Outcome: o, Err: fmt.Errorf("interpreting % x: %w", code, err)}
 	case exit.Kind == ir.TermFault:
 		o.Signal = signalOf(exit.Fault)
 	}
@@ -110,14 +116,19 @@ func Undefined(code []byte) (undef uint64, names []string) {
 	return undef, names
 }
 
+// rows is the whole table.
+var rows = sync.OnceValue(func() lift.Table {
+	all := lift.Table{}
+	for _, f := range lift.Families() {
+		maps.Copy(all, f.Rows)
+	}
+	return all
+})
+
 // Row returns the row of in.
 func Row(in x86.Inst) (lift.Row, bool) {
-	for _, f := range lift.Families() {
-		if row, ok := f.Rows[in.Op]; ok {
-			return row, true
-		}
-	}
-	return lift.Row{}, false
+	row, ok := rows()[in.Op]
+	return row, ok
 }
 
 func flagMask(f lift.Flags) (mask uint64) {
@@ -143,4 +154,9 @@ func Compare(c Case, want, got Outcome, undef uint64) (wantText, gotText string)
 		return "", ""
 	}
 	return w, g
+}
+
+// decodeAt decodes the instruction at an offset of code that lies at CodeAt.
+func decodeAt(code []byte, at int) (x86.Inst, error) {
+	return x86.Decode(code[at:], CodeAt+uint64(at))
 }

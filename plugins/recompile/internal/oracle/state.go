@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"megabinary.dev/plugins/recompile/internal/interp"
@@ -31,7 +32,9 @@ import (
 // DefaultState is the state before a case where the case does not say
 // otherwise: fixed pseudo-random registers and memory, rsp in the middle of
 // memory, no flags, the initial x87 state.
-func DefaultState() *interp.State {
+func DefaultState() *interp.State { return Clone(defaultState()) }
+
+var defaultState = sync.OnceValue(func() *interp.State {
 	rng := rand.New(rand.NewPCG(1, 2))
 	st := &interp.State{X87: x87.New()}
 	for i := range guestabi.NumGPR {
@@ -50,7 +53,7 @@ func DefaultState() *interp.State {
 	st.Regs[guestabi.GSBase].Lo = MemAt + 0x600
 	st.Regs[guestabi.MXCSR].Lo = 0x1f80
 	return st
-}
+})
 
 var flagNames = map[string]guestabi.Reg{
 	"CF": guestabi.CF, "PF": guestabi.PF, "AF": guestabi.AF, "ZF": guestabi.ZF, "SF": guestabi.SF, "DF": guestabi.DF, "OF": guestabi.OF,

@@ -41,27 +41,41 @@ func (w *wasmMachine) Run(cases []Case) []Result {
 	var results []Result
 	for len(cases) > 0 {
 		n := min(unitsPerModule, len(cases))
-		results = append(results, w.runSome(cases[:n])...)
+		groups := make([][]Case, n)
+		for i := range groups {
+			groups[i] = cases[i : i+1]
+		}
+		for _, r := range w.runGroups(groups) {
+			results = append(results, r...)
+		}
 		cases = cases[n:]
 	}
 	return results
 }
 
-func (w *wasmMachine) runSome(cases []Case) []Result {
-	results := make([]Result, len(cases))
+// runGroups runs groups of cases, of which each has one code and becomes one
+// unit of one megabinary.
+func (w *wasmMachine) runGroups(groups [][]Case) [][]Result {
+	results := make([][]Result, len(groups))
 	inputs := []wasm.LinkInput{{Name: guestabi.ModuleGuest}}
 	var entries []artifact.UnitEntry
-	var of []int // case of each unit
-	for i, c := range cases {
-		unit, err := w.unit(c)
+	var of []int // group of each unit
+	fail := func(i int, err error) {
+		for k := range results[i] {
+			results[i][k].Err = err
+		}
+	}
+	for i, group := range groups {
+		results[i] = make([]Result, len(group))
+		unit, err := w.unit(group[0])
 		if err != nil {
-			results[i].Err = err
+			fail(i, err)
 			continue
 		}
 		name := guestabi.UnitModule(len(entries))
 		inputs = append(inputs, wasm.LinkInput{Name: name, Module: unit, Prefix: name + "."})
 		entries = append(entries, artifact.UnitEntry{
-			Low: CodeAt, High: CodeAt + uint64(len(c.Code)),
+			Low: CodeAt, High: CodeAt + uint64(len(group[0].Code)),
 			ExportEnter: name + "." + guestabi.ExportEnter, ExportAdmitted: name + "." + guestabi.ExportAdmitted,
 		})
 		of = append(of, i)
@@ -69,9 +83,9 @@ func (w *wasmMachine) runSome(cases []Case) []Result {
 	if len(entries) == 0 {
 		return results
 	}
-	if err := w.runUnits(inputs, entries, cases, of, results); err != nil {
+	if err := w.runUnits(inputs, entries, groups, of, results); err != nil {
 		for _, i := range of {
-			results[i].Err = err
+			fail(i, err)
 		}
 	}
 	return results
@@ -94,7 +108,7 @@ func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
 	return lower.Unit(&lower.Input{Name: "case", Funcs: []*ir.Func{f}, Low: CodeAt, High: CodeAt + uint32(len(c.Code)), Workers: 1})
 }
 
-func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitEntry, cases []Case, of []int, results []Result) error {
+func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitEntry, groups [][]Case, of []int, results [][]Result) error {
 	inputs[0].Module = guestabi.Runtime(len(entries))
 	linked, err := wasm.Link(inputs)
 	if err != nil {
@@ -126,8 +140,10 @@ func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitE
 		if err := m.Bind(unit, 0); err != nil {
 			return err
 		}
-		*k = caseKernel{unit: unit}
-		results[i] = runCase(m, mem, k, cases[i])
+		for n, c := range groups[i] {
+			*k = caseKernel{unit: unit}
+			results[i][n] = runCase(m, mem, k, c)
+		}
 	}
 	return nil
 }
@@ -151,10 +167,8 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 		o.Signal = syscall.SIGSEGV
 	case errors.As(err, &trap) && trap.Kind == machine.TrapDivide:
 		o.Signal = syscall.SIGFPE
-	case errors.As(err, &trap) && trap.Kind == machine.TrapAlignment:
-		return Result{o, interp.ErrUnaligned}
 	case err != nil:
-		return Result{o, err}
+		return Result{Outcome: o, Err: err}
 	case k.fault != 0:
 		o.Signal = signalOf(k.fault)
 	}

@@ -1,8 +1,10 @@
-// runner runs instruction bytes on the CPU. It is a Linux program without libc:
-// each case arrives on standard input, is entered by returning from a signal
-// handler with the case's registers in the signal frame, and leaves by a signal
-// (the code page is filled with int3), whose frame holds the registers after.
-// The layouts of case_in and case_out are those of cpu.go.
+// runner runs instruction bytes on the CPU. It is a Linux program without libc.
+// Cases lie in memory that it shares with its parent (file descriptor 3); the
+// parent writes their number, 8 bytes, to standard input and reads 8 bytes when
+// all are done. Each case is entered by returning from a signal handler with the
+// case's registers in the signal frame, and leaves by a signal (the code page is
+// filled with int3), whose frame holds the registers after. The layout of a
+// record is that of cpu.go.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -13,21 +15,19 @@ typedef unsigned long u64;
 #define DATA_PAGE 0x20000000UL
 #define PAGE 4096
 
-struct case_in {
-	u64 gpr[16];
+#define MAX_CODE 128
+#define RECORDS 512
+#define SHARED 0x600000000000UL
+
+struct record {
+	u64 signal, pc; // after
+	u64 gpr[16];    // these and what follows: before, then after
 	u64 flags, fs_base, gs_base;
 	u32 mxcsr, code_len;
-	u8 code[64];
+	u8 code[MAX_CODE];
 	u8 fx[512];
 	u8 mem[PAGE];
-};
-
-struct case_out {
-	u64 signal, pc;
-	u64 gpr[16];
-	u64 flags;
-	u8 fx[512];
-	u8 mem[PAGE];
+	u8 pad[16];
 };
 
 struct frame { // ucontext of the kernel's uapi
@@ -80,10 +80,19 @@ static void transfer(long nr, int fd, u8 *p, u64 n)
 	}
 }
 
-static struct case_in in;
-static struct case_out out;
+static struct record *next = (struct record *)SHARED, *last = (struct record *)SHARED;
 static int started;
+static u64 fs_now, gs_now;
 static u8 stack[1 << 16] __attribute__((aligned(64)));
+
+// load_code puts the code of r into its page, unless it is there.
+static void load_code(struct record *r)
+{
+	u64 *code = (u64 *)(CODE_PAGE + CODE_OFFSET), *from = (u64 *)r->code;
+	for (int i = 0; i < MAX_CODE / 8; i++)
+		if (code[i] != from[i])
+			code[i] = from[i];
+}
 
 static void handler(int sig, void *info, struct frame *f)
 {
@@ -92,40 +101,48 @@ static void handler(int sig, void *info, struct frame *f)
 		&f->r8, &f->r9, &f->r10, &f->r11, &f->r12, &f->r13, &f->r14, &f->r15};
 	__asm__ volatile("cld");
 	if (started) {
-		out.signal = sig;
-		out.pc = f->rip;
-		out.flags = f->eflags;
+		next->signal = sig;
+		next->pc = f->rip;
+		next->flags = f->eflags;
 		for (int i = 0; i < 16; i++)
-			out.gpr[i] = *regs[i];
-		copy(out.fx, f->fpstate, 512);
-		copy(out.mem, (u8 *)DATA_PAGE, PAGE);
-		transfer(1, 1, (u8 *)&out, sizeof out);
+			next->gpr[i] = *regs[i];
+		copy(next->fx, f->fpstate, 512);
+		copy(next->mem, (u8 *)DATA_PAGE, PAGE);
+		next++;
 	}
 	started = 1;
-	transfer(0, 0, (u8 *)&in, sizeof in);
-	u8 *code = (u8 *)CODE_PAGE + CODE_OFFSET;
-	for (int i = 0; i < 64; i++)
-		code[i] = i < (int)in.code_len ? in.code[i] : 0xcc;
-	copy((u8 *)DATA_PAGE, in.mem, PAGE);
+	while (next == last) {
+		u64 n = 0;
+		transfer(1, 1, (u8 *)&n, sizeof n);
+		transfer(0, 0, (u8 *)&n, sizeof n);
+		if (n > RECORDS)
+			quit(4);
+		next = (struct record *)SHARED;
+		last = next + n;
+	}
+	load_code(next);
+	copy((u8 *)DATA_PAGE, next->mem, PAGE);
 	for (int i = 0; i < 16; i++)
-		*regs[i] = in.gpr[i];
-	f->rip = (u64)code;
-	f->eflags = (in.flags & 0xcd5) | 0x202;
-	copy(f->fpstate, in.fx, 416); // what lies above describes the frame
-	*(u32 *)(f->fpstate + 24) = in.mxcsr & 0xffff;
+		*regs[i] = next->gpr[i];
+	f->rip = CODE_PAGE + CODE_OFFSET;
+	f->eflags = (next->flags & 0xcd5) | 0x202;
+	copy(f->fpstate, next->fx, 416); // what lies above describes the frame
+	*(u32 *)(f->fpstate + 24) = next->mxcsr & 0xffff;
 	*(u32 *)(f->fpstate + 28) = 0xffff;
 	if (*(u32 *)(f->fpstate + 464) == 0x46505853) // an XSAVE frame: x87 and SSE count as set
 		*(u64 *)(f->fpstate + 512) |= 3;
-	syscall3(158, 0x1002, in.fs_base, 0);
-	syscall3(158, 0x1001, in.gs_base, 0);
+	if (fs_now != next->fs_base)
+		syscall3(158, 0x1002, fs_now = next->fs_base, 0);
+	if (gs_now != next->gs_base)
+		syscall3(158, 0x1001, gs_now = next->gs_base, 0);
 }
 
 __asm__(".globl restorer\nrestorer:\n\tmov $15, %eax\n\tsyscall\n");
 extern void restorer(void);
 
-static void map(u64 addr, int prot)
+static void map(u64 addr, u64 size, int prot, int flags, int fd)
 {
-	if ((u64)syscall6(9, addr, PAGE, prot, 0x100022, -1, 0) != addr)
+	if ((u64)syscall6(9, addr, size, prot, 0x100000 | flags, fd, 0) != addr)
 		quit(2);
 }
 
@@ -143,8 +160,9 @@ __attribute__((used)) static void start(void)
 		u64 size;
 	} alt = {stack, 0, sizeof stack};
 	static const int signals[] = {4, 5, 7, 8, 11};
-	map(CODE_PAGE, 7);
-	map(DATA_PAGE, 3);
+	map(CODE_PAGE, PAGE, 7, 0x22, -1);
+	map(DATA_PAGE, PAGE, 3, 0x22, -1);
+	map(SHARED, RECORDS * sizeof(struct record), 3, 1, 3);
 	for (int i = 0; i < PAGE; i++)
 		((u8 *)CODE_PAGE)[i] = 0xcc;
 	syscall3(131, (long)&alt, 0, 0);

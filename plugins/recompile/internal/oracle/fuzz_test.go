@@ -1,0 +1,397 @@
+package oracle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/arch/x86/x86asm"
+
+	"megabinary.dev/plugins/recompile/internal/interp"
+	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/plugins/recompile/internal/lift"
+	"megabinary.dev/sdk/guestabi"
+)
+
+// TestFuzz runs random sequences of instructions, each on several random
+// states, on the CPU and through the IR interpreter, and a share of them
+// through all passes and wazero's compiler. The environment chooses, besides
+// what fuzzSettings reads: FUZZ_COUNT, how many sequences (else ORACLE_TIME,
+// 60 s by default), and FUZZ_WASM, of how many sequences one is compiled (8).
+func TestFuzz(t *testing.T) {
+	cpu := startCPU(t)
+	if cpu == nil {
+		t.Skip("the oracle needs linux/amd64")
+	}
+	duration, seed, wanted := fuzzSettings(t)
+	if os.Getenv("ORACLE_TIME") == "" {
+		duration = 60 * time.Second
+		if testing.Short() {
+			duration = 3 * time.Second
+		}
+	}
+	c := &campaign{t: t, cpu: cpu, wasm: &wasmMachine{name: "compiled wasm"}, every: fuzzNumber(t, "FUZZ_WASM", 8)}
+	c.g = NewGenerator(seed, func(op x86asm.Op) bool { return wanted(op) && !approximate[op] && !foreign(op) && !notInSequences[op] })
+	c.g.runs = c.known
+	limit := fuzzNumber(t, "FUZZ_COUNT", 0)
+	start := time.Now()
+	reported := start
+	for c.found < 10 {
+		if limit > 0 && c.sequences >= limit || limit == 0 && time.Since(start) > duration {
+			break
+		}
+		c.batch()
+		if limit > 0 && time.Since(reported) > time.Minute {
+			reported = time.Now()
+			fmt.Fprintln(os.Stderr, c.summary(seed, time.Since(start)))
+		}
+	}
+	summary := c.summary(seed, time.Since(start))
+	t.Log(summary)
+	if limit > 0 {
+		fmt.Fprintln(os.Stderr, summary)
+	}
+	if c.sequences == 0 || c.compiled == 0 {
+		t.Error("nothing was run")
+	}
+}
+
+// known reports whether the CPU executes code, an instruction, or faults for
+// another reason than not knowing it.
+func (c *campaign) known(code []byte) bool {
+	keep := bytes.Clone(c.cpu.record(0))
+	defer func() { copy(c.cpu.record(0), keep) }()
+	outcomes, err := c.cpu.Run([]Case{{Code: code, State: c.g.sequenceState()}})
+	if err != nil {
+		c.t.Fatalf("% x: %v", code, err)
+	}
+	return outcomes[0].Signal != syscall.SIGILL
+}
+
+func fuzzNumber(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n <= 0 {
+		t.Fatalf("reading %s: %q is no positive number", name, s)
+	}
+	return n
+}
+
+// statesPerSequence is how many states each sequence runs on.
+const statesPerSequence = 4
+
+// campaign counts what was run.
+type campaign struct {
+	t     *testing.T
+	cpu   *CPU
+	wasm  *wasmMachine
+	g     *Generator
+	every int // one of how many sequences is compiled
+
+	sequences, instructions, compiled int
+	runs, faulted                     int // a run is a sequence on one state
+	found                             int
+	scratch                           *interp.State
+}
+
+func (c *campaign) summary(seed uint64, d time.Duration) string {
+	return fmt.Sprintf("fuzz: seed %d: %d sequences (%d instructions), %d of them compiled to wasm too, %d runs (%d ended by a fault), %d differences, %.0f s",
+		seed, c.sequences, c.instructions, c.compiled, c.runs, c.faulted, c.found, d.Seconds())
+}
+
+// trial is a sequence with its states.
+type trial struct {
+	seq   *sequence
+	code  []byte
+	fn    *ir.Func
+	undef uint64
+	first int // its first record
+	cases []Case
+	// strayed says of which cases the code looked at memory that only the
+	// runner's process has.
+	strayed [statesPerSequence]bool
+}
+
+// batch runs as many sequences as the CPU takes at once.
+func (c *campaign) batch() {
+	var trials []trial
+	for n := 0; n+statesPerSequence <= maxRecords; {
+		t, ok := c.trial(n)
+		if !ok {
+			continue
+		}
+		for i := range t.cases {
+			c.cpu.record(n + i).put(t.cases[i])
+		}
+		n += len(t.cases)
+		trials = append(trials, t)
+	}
+	if err := c.cpu.exec(len(trials) * statesPerSequence); err != nil {
+		for _, t := range trials {
+			c.t.Log(disassemble(t.code))
+		}
+		c.t.Fatal(err)
+	}
+	for i := range trials {
+		c.interpret(&trials[i])
+		c.sequences++
+		c.instructions += len(trials[i].seq.items)
+	}
+	var chosen []*trial
+	for i := range trials {
+		if (c.sequences+i)%c.every == 0 {
+			chosen = append(chosen, &trials[i])
+		}
+	}
+	c.compile(chosen)
+}
+
+// trial draws a sequence and its states.
+func (c *campaign) trial(first int) (trial, bool) {
+	s := c.g.sequence()
+	t := trial{seq: s, code: s.code(), first: first}
+	var ok bool
+	if t.undef, ok = s.undefined(); !ok {
+		return t, false
+	}
+	var err error
+	if t.fn, err = lift.Bytes(t.code, CodeAt); err != nil {
+		var unsupported *lift.UnsupportedError
+		if !errors.As(err, &unsupported) {
+			c.t.Fatalf("% x: %v", t.code, err)
+		}
+		return t, false
+	}
+	for range statesPerSequence {
+		t.cases = append(t.cases, Case{Code: t.code, State: c.g.sequenceState()})
+	}
+	return t, true
+}
+
+// interpret runs t under the IR interpreter.
+func (c *campaign) interpret(t *trial) {
+	if c.scratch == nil {
+		c.scratch = DefaultState()
+	}
+	for i := range t.cases {
+		want := c.cpu.record(t.first + i)
+		c.runs++
+		if sig, _ := want.end(len(t.code)); sig != 0 {
+			c.faulted++
+		}
+		st := c.scratch
+		mem := st.Mem[0].Data
+		*st = *t.cases[i].State
+		st.Mem = interp.Memory{{Base: MemAt, Data: mem}}
+		copy(mem, t.cases[i].State.Mem[0].Data)
+		r := interpretOn(t.fn, t.code, st)
+		if t.strayed[i] = stray(r.Missed); !t.strayed[i] && !agrees(want, t, r) {
+			c.report(Interp{}, t, i)
+			break
+		}
+	}
+}
+
+// stray reports whether addr, modulo 2^32, is memory of the runner but not of the
+// case: its code page, or its own data.
+func stray(addr uint32) bool {
+	return addr != 0 && (addr < 1<<23 || addr-CodePage+64 < MemSize+64)
+}
+
+// compile runs trials as compiled wasm.
+func (c *campaign) compile(trials []*trial) {
+	for len(trials) > 0 {
+		n := min(unitsPerModule, len(trials))
+		some := trials[:n]
+		trials = trials[n:]
+		groups := make([][]Case, n)
+		for i, t := range some {
+			groups[i] = t.cases
+		}
+		for i, results := range c.wasm.runGroups(groups) {
+			c.compiled++
+			for k, r := range results {
+				if !some[i].strayed[k] && !agrees(c.cpu.record(some[i].first+k), some[i], r) {
+					c.report(c.wasm, some[i], k)
+					break
+				}
+			}
+		}
+	}
+}
+
+// agrees compares an outcome of a sequence with what the CPU gave. A sequence
+// that the CPU ended by a memory fault is not compared: guest addresses are
+// taken modulo 2^32, and where the fault was the state may be in between.
+func agrees(want record, t *trial, got Result) bool {
+	sig, pc := want.end(len(t.code))
+	rsp := want.u64(recGPR + 8*int(guestabi.RSP))
+	if sig == syscall.SIGSEGV || rsp < MemAt || rsp > MemAt+MemSize {
+		return true
+	}
+	if got.Err != nil || got.Signal != sig {
+		return false
+	}
+	st := got.State
+	if sig == 0 && got.PC != pc {
+		return false
+	}
+	for i := range guestabi.NumGPR {
+		if want.u64(recGPR+8*i) != st.Regs[i].Lo {
+			return false
+		}
+	}
+	for i := range guestabi.NumXMM {
+		v := st.Regs[guestabi.XMM0+guestabi.Reg(i)]
+		if want.u64(recFX+fxXMM+16*i) != v.Lo || want.u64(recFX+fxXMM+8+16*i) != v.Hi {
+			return false
+		}
+	}
+	if sig == 0 {
+		const all = 1<<guestabi.BitCF | 1<<guestabi.BitPF | 1<<guestabi.BitAF | 1<<guestabi.BitZF | 1<<guestabi.BitSF | 1<<guestabi.BitDF | 1<<guestabi.BitOF
+		if (RFLAGS(st)^want.u64(recFlags))&all&^t.undef != 0 {
+			return false
+		}
+	}
+	return bytes.Equal(want[recMem:recMem+MemSize], st.Mem[0].Data) && agreesX87(want[recFX:], st)
+}
+
+func agreesX87(want []byte, st *interp.State) bool {
+	var fx [512]byte
+	st.X87.MarshalFXSave(fx[:])
+	le := binary.LittleEndian
+	if le.Uint16(want) != le.Uint16(fx[:]) || (le.Uint16(want[2:])^le.Uint16(fx[2:]))&^c1 != 0 || want[4] != fx[4] {
+		return false
+	}
+	for i := range 8 {
+		if !bytes.Equal(want[fxST+16*i:][:10], fx[fxST+16*i:][:10]) {
+			return false
+		}
+	}
+	return true
+}
+
+// report minimises a difference and prints it as a line of a case file.
+func (c *campaign) report(m Meaning, t *trial, state int) {
+	c.found++
+	seq, st := *t.seq, t.cases[state].State
+	differs := func(seq *sequence, st *interp.State) (trial, Outcome, Result, bool) {
+		try := trial{seq: seq, code: seq.code(), first: 0}
+		var ok bool
+		if try.undef, ok = seq.undefined(); !ok || len(seq.items) == 0 {
+			return try, Outcome{}, Result{}, false
+		}
+		case1 := Case{Code: try.code, State: st}
+		// The records of the batch are still compared.
+		keep := bytes.Clone(c.cpu.record(0))
+		outcomes, err := c.cpu.Run([]Case{case1})
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		r := m.Run([]Case{case1})[0]
+		same := agrees(c.cpu.record(0), &try, r)
+		copy(c.cpu.record(0), keep)
+		return try, outcomes[0], r, !same
+	}
+	if _, _, _, ok := differs(&seq, st); !ok {
+		c.t.Errorf("%s differed from the CPU once, and not again:\n%s", m.Name(), disassemble(t.code))
+		return
+	}
+	seq, st = minimise(seq, st, func(s *sequence, st *interp.State) bool { _, _, _, ok := differs(s, st); return ok })
+	try, want, got, _ := differs(&seq, st)
+	before := FormatChanges(DefaultState(), Outcome{State: st, PC: CodeAt + uint64(len(try.code))}, len(try.code), 0)
+	gotText := fmt.Sprint(got.Err)
+	if got.Err == nil {
+		gotText = FormatChanges(st, got.Outcome, len(try.code), try.undef)
+	}
+	c.t.Errorf("the %s disagrees with the CPU:\n%s%x | found by fuzzing | %s | %s\nthe %s gives: %s", m.Name(), disassemble(try.code), try.code,
+		before, FormatChanges(st, want, len(try.code), try.undef), m.Name(), gotText)
+}
+
+// minimise makes a sequence and its state simpler as long as they differ.
+func minimise(seq sequence, st *interp.State, differs func(*sequence, *interp.State) bool) (sequence, *interp.State) {
+	without := func(i int) sequence {
+		s := seq
+		s.items = append(append([]item(nil), seq.items[:i]...), seq.items[i+1:]...)
+		switch {
+		case i < s.loopAt:
+			s.loopAt--
+		case i < s.loopAt+s.loopLen:
+			s.loopLen--
+		}
+		return s
+	}
+	for changed := true; changed; {
+		changed = false
+		for i := range seq.items {
+			if s := without(i); differs(&s, st) {
+				seq, changed = s, true
+				break
+			}
+			if seq.items[i].cc >= 0 {
+				s := seq
+				s.items = append([]item(nil), seq.items...)
+				s.items[i].cc = -1
+				if differs(&s, st) {
+					seq, changed = s, true
+					break
+				}
+			}
+		}
+		if s := seq; s.loopLen > 0 {
+			if s.loopLen = 0; differs(&s, st) {
+				seq, changed = s, true
+			}
+		}
+	}
+	def := DefaultState()
+	for r := range guestabi.Reg(guestabi.NumRegs) {
+		if r == loopReg {
+			continue // 0 is as good as for ever
+		}
+		for _, v := range []interp.Val{def.Regs[r], {}, {Lo: 1}} {
+			try := Clone(st)
+			try.Regs[r] = v
+			if differs(&seq, try) {
+				st = try
+				break
+			}
+		}
+	}
+	try := Clone(st)
+	if try.X87 = def.X87; differs(&seq, try) {
+		st = try
+	}
+	for off := 0; off < MemSize; off += 64 {
+		try := Clone(st)
+		copy(try.Mem[0].Data[off:off+64], def.Mem[0].Data[off:])
+		if differs(&seq, try) {
+			st = try
+		}
+	}
+	return seq, st
+}
+
+func disassemble(code []byte) string {
+	var b strings.Builder
+	for at := 0; at < len(code); {
+		in, err := decodeAt(code, at)
+		if err != nil {
+			return b.String() + err.Error() + "\n"
+		}
+		fmt.Fprintf(&b, "%x\t%s\n", in.Bytes, x86asm.IntelSyntax(in.Inst, in.PC, nil))
+		at += in.Len
+	}
+	return b.String()
+}
