@@ -94,6 +94,7 @@ func TestArrows(t *testing.T) {
 // place.
 var only = map[string][]string{
 	"github.com/tetratelabs/wazero":          {"vkernel/machine", "engine/sandbox"},
+	"gvisor.dev/gvisor":                      {"vkernel/net/inet"},
 	"github.com/extism/go-sdk":               {"engine/sandbox"},
 	"github.com/hashicorp/go-plugin":         {"engine/remote", "sdk/stage/serve"},
 	"golang.org/x/arch":                      {"sdk/x86", "plugins/analyze-elf", "plugins/recompile"},

@@ -28,6 +28,8 @@ import (
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/net"
+	"megabinary.dev/vkernel/net/inet"
 	"megabinary.dev/vkernel/vfs"
 )
 
@@ -68,6 +70,7 @@ type ContainerConfig struct {
 	Memory     uint64 // bytes of guest memory per process
 	MaxTasks   int    // 0: 4096
 	Rlimits    map[int]linux.Rlimit
+	Net        *net.Namespace // nil: a loopback interface of its own
 }
 
 // DefaultMemory is the guest memory of a process if nothing else is said, in
@@ -111,6 +114,9 @@ func (k *Kernel) NewContainer(ctx context.Context, cfg ContainerConfig) *Contain
 	if cfg.MaxTasks == 0 {
 		cfg.MaxTasks = 4096
 	}
+	if cfg.Net == nil {
+		cfg.Net = net.New(inet.Config{})
+	}
 	c := &Container{
 		k: k, cfg: cfg, shared: mm.NewShared(), memories: machine.NewPool(), done: make(chan struct{}),
 		tasks: make(map[int]*Task), groups: make(map[int]*ThreadGroup),
@@ -140,6 +146,9 @@ func (c *Container) Forks() uint64 { return c.forks.Load() }
 
 // Audit returns the trail; it may be nil, which discards.
 func (c *Container) Audit() *audit.Log { return c.cfg.Audit }
+
+// Net returns the container's network.
+func (c *Container) Net() *net.Namespace { return c.cfg.Net }
 
 // maxPID is where pids wrap around, as on Linux.
 const maxPID = 1 << 22
@@ -241,6 +250,7 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 	if err != nil {
 		t.abandon()
 		c.closeMemories()
+		c.cfg.Net.Close()
 		c.cancel()
 		close(c.done)
 		return nil, fmt.Errorf("starting %s: %w", ic.Path, err)
@@ -249,6 +259,7 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 	go func() {
 		c.wg.Wait()
 		c.closeMemories()
+		c.cfg.Net.Close()
 		close(c.done)
 	}()
 	t.start(prog.entry)

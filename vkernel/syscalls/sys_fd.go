@@ -6,6 +6,7 @@ import (
 
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/net/socket"
 	"megabinary.dev/vkernel/vfs"
 	"megabinary.dev/vkernel/waiter"
 )
@@ -352,6 +353,9 @@ func ioctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, nil
 	}
 	n, err := d.Ioctl(t, req, a.Addr(2))
+	if _, ok := d.File().(socket.Socket); ok && err == linux.ENOTTY {
+		return t.Container().Net().Ioctl(t, req, a.Addr(2))
+	}
 	if err != linux.ENOTTY || req != linux.FIONREAD {
 		return n, err
 	}

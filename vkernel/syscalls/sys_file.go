@@ -5,6 +5,7 @@ import (
 
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/net/socket"
 	"megabinary.dev/vkernel/vfs"
 	"megabinary.dev/vkernel/waiter"
 )
@@ -16,6 +17,24 @@ func retry(t *kernel.Task, d *vfs.FileDescription, events waiter.EventMask, try 
 	if err != linux.EAGAIN || d.NonBlocking() || !d.Pollable() {
 		return n, err
 	}
+	limit := time.Duration(0)
+	if s, ok := d.File().(socket.Socket); ok {
+		limit = s.Common().Timeout(events&waiter.WritableEvents != 0)
+	}
+	return retryUntil(t, d, events, limit, try)
+}
+
+// retryUntil is retry with a limit: then it answers EAGAIN. A wait with a limit
+// is not begun anew after a signal. 0 is no limit.
+func retryUntil(t *kernel.Task, d *vfs.FileDescription, events waiter.EventMask, limit time.Duration, try func() (int, error)) (int, error) {
+	n, err := try()
+	if err != linux.EAGAIN || d.NonBlocking() {
+		return n, err
+	}
+	var deadline time.Time
+	if limit > 0 {
+		deadline = time.Now().Add(limit)
+	}
 	e, ready := waiter.NewChannelEntry(events)
 	d.EventRegister(e)
 	defer d.EventUnregister(e)
@@ -23,7 +42,12 @@ func retry(t *kernel.Task, d *vfs.FileDescription, events waiter.EventMask, try 
 		if n, err = try(); err != linux.EAGAIN {
 			return n, err
 		}
-		if err := t.Block(ready, time.Time{}); err != nil {
+		switch err := t.Block(ready, deadline); {
+		case err == linux.ETIMEDOUT:
+			return 0, linux.EAGAIN
+		case err == linux.ERESTARTSYS && limit > 0:
+			return 0, linux.EINTR
+		case err != nil:
 			return 0, err
 		}
 	}

@@ -92,36 +92,3 @@ func TestTimerFD(t *testing.T) {
 		t.Errorf("released timer has %v left", left)
 	}
 }
-
-func TestSocketPair(t *testing.T) {
-	a, b := NewSocketPair(linux.Stat{Ino: 1}, linux.Stat{Ino: 2})
-	a.WriteAt([]byte("hi"), 0)
-	p := make([]byte, 8)
-	if n, err := b.Peek(p); n != 2 || err != nil {
-		t.Errorf("peek %d, %v", n, err)
-	}
-	if n, err := b.ReadAt(p, 0); n != 2 || err != nil {
-		t.Errorf("read %d, %v", n, err)
-	}
-	if _, err := b.ReadAt(p, 0); err != linux.EAGAIN {
-		t.Errorf("empty: %v", err)
-	}
-	a.Shutdown(false, true)
-	if got := b.Readiness(waiter.EventIn | waiter.EventRdHUp | waiter.EventHUp | waiter.EventOut); got != waiter.EventIn|waiter.EventRdHUp|waiter.EventOut {
-		t.Errorf("half closed: readiness %#x", got)
-	}
-	if n, err := b.ReadAt(p, 0); n != 0 || err != nil {
-		t.Errorf("end: %d, %v", n, err)
-	}
-	if _, err := a.WriteAt(p, 0); err != linux.EPIPE {
-		t.Errorf("write after shutdown: %v", err)
-	}
-	a.Release()
-	if _, err := b.WriteAt(p, 0); err != linux.EPIPE {
-		t.Errorf("write without a peer: %v", err)
-	}
-	if got := b.Readiness(waiter.EventHUp); got == 0 {
-		t.Error("no hangup")
-	}
-	b.Release()
-}
