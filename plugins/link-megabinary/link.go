@@ -44,7 +44,11 @@ func Link(modules [][]byte) (*Linked, error) {
 	slices.SortFunc(units, func(a, b unit) int { return cmp.Compare(a.report.Subject, b.report.Subject) })
 
 	l := &Linked{Units: []artifact.UnitEntry{}}
-	inputs := []wasm.LinkInput{{Name: guestabi.ModuleGuest, Module: guestabi.Runtime(len(units))}}
+	cpu, err := commonCPU(units)
+	if err != nil {
+		return nil, err
+	}
+	inputs := []wasm.LinkInput{{Name: guestabi.ModuleGuest, Module: guestabi.RuntimeOf(cpu, len(units))}}
 	for i, u := range units {
 		if i > 0 && units[i-1].report.Subject == u.report.Subject {
 			return nil, fmt.Errorf("linking: there are two units for %s", u.report.Subject)
@@ -58,6 +62,7 @@ func Link(modules [][]byte) (*Linked, error) {
 			Digest: u.report.Subject, UnitDigest: u.digest, PositionIndependent: u.report.PositionIndependent,
 			Low: u.report.Low, High: u.report.High, Functions: u.report.Functions,
 			ExportEnter: name + "." + guestabi.ExportEnter, ExportAdmitted: name + "." + guestabi.ExportAdmitted,
+			CPU: cpu.Label(),
 		}
 		if u.report.PositionIndependent {
 			e.ExportBase = name + "." + guestabi.ExportBase
@@ -65,7 +70,6 @@ func Link(modules [][]byte) (*Linked, error) {
 		l.Units = append(l.Units, e)
 		l.Reports = append(l.Reports, u.report)
 	}
-	var err error
 	if l.module, err = wasm.Link(inputs); err != nil {
 		return nil, err
 	}
@@ -78,6 +82,24 @@ func Link(modules [][]byte) (*Linked, error) {
 		l.codeMaps = append(l.codeMaps, note...)
 	}
 	return l, nil
+}
+
+// commonCPU returns the processor that all units were made for: the guest sees
+// one.
+func commonCPU(units []unit) (guestabi.CPU, error) {
+	var cpu guestabi.CPU
+	for i, u := range units {
+		c, err := guestabi.ParseCPU(u.report.CPU)
+		if err != nil {
+			return 0, fmt.Errorf("linking the unit of %s: %w", u.report.Subject, err)
+		}
+		if i > 0 && c != cpu {
+			return 0, fmt.Errorf("linking: the unit of %s is for %s, that of %s for %s: recompile all with one --cpu",
+				units[i-1].report.Subject, cpu, u.report.Subject, c)
+		}
+		cpu = c
+	}
+	return cpu, nil
 }
 
 // Encode writes the megabinary. If m is not nil it is told the megabinary's

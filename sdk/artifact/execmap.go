@@ -77,6 +77,7 @@ type UnitEntry struct {
 	ExportEnter         string `json:"enter"`          // name of the megabinary's export, "unit<N>.enter"
 	ExportBase          string `json:"base,omitempty"` // "unit<N>.base"
 	ExportAdmitted      string `json:"admitted"`       // "unit<N>.admitted"
+	CPU                 string `json:"cpu,omitempty"`  // the processor that it was made for; empty: x86-64-v2
 }
 
 // UnitReport says how well one file was recompiled. It stands as custom section
@@ -95,6 +96,7 @@ type UnitReport struct {
 	Unresolved          int            `json:"unresolvedJumps"`
 	Refused             int            `json:"refused,omitempty"` // functions too large to be translated: a miss when entered
 	Recompiler          string         `json:"recompiler"`
+	CPU                 string         `json:"cpu,omitempty"` // guestabi.CPU; empty: x86-64-v2
 }
 
 // SectionUnit is the custom section of a unit that holds its UnitReport.

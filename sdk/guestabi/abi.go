@@ -108,6 +108,8 @@ const (
 	FuncFXSave    = "fxsave"
 	FuncFXRstor   = "fxrstor"
 	FuncResolve   = "resolve"
+	FuncFMA64     = "fma64"
+	FuncFMA32     = "fma32"
 )
 
 // KernelFuncs lists the functions of ModuleKernel. Adding one is one row here
@@ -137,6 +139,8 @@ func KernelFuncs() []Func {
 		{FuncFXSave, []Type{I32, I32}, nil, "(guest address, mxcsr) writes the x87 part and MXCSR of the 512-byte area; the caller has stored the xmm registers"},
 		{FuncFXRstor, []Type{I32}, nil, "(guest address) loads the x87 part of the 512-byte area"},
 		{FuncResolve, []Type{I32}, []Type{I32}, "(pc) -> index of the admitted unit that holds pc, or -1. Called by the megabinary's dispatch."},
+		{FuncFMA64, []Type{I64, I64, I64}, []Type{I64}, "(x, y, z) -> FMA64(x, y, z). Called by FuncFMAF64x2 for what it cannot do itself."},
+		{FuncFMA32, []Type{I32, I32, I32}, []Type{I32}, "(x, y, z) -> FMA32(x, y, z). Called by FuncFMAF32x4 and FuncFMAF32x2 for NaNs."},
 	}
 }
 

@@ -17,11 +17,12 @@ const (
 	offFuel   = offMXCSR + 4
 	offLastPC = offFuel + 4
 	offXMM    = offLastPC + 8
+	offYMMH   = offXMM + 16*NumXMM
 )
 
-// Put writes c, less PC, to the first ContextSize bytes of b.
-func (c *Context) Put(b []byte) {
-	b = b[:ContextSize]
+// Put writes c, less PC, to the first cpu.ContextSize() bytes of b.
+func (c *Context) Put(b []byte, cpu CPU) {
+	b = b[:cpu.ContextSize()]
 	le := binary.LittleEndian
 	for i, v := range c.GPR {
 		le.PutUint64(b[offGPR+8*i:], v)
@@ -36,11 +37,16 @@ func (c *Context) Put(b []byte) {
 	for i := range c.XMM {
 		copy(b[offXMM+16*i:], c.XMM[i][:])
 	}
+	if len(b) > offYMMH {
+		for i := range c.YMMH {
+			copy(b[offYMMH+16*i:], c.YMMH[i][:])
+		}
+	}
 }
 
 // Get reads what Put writes. It leaves PC alone.
-func (c *Context) Get(b []byte) {
-	b = b[:ContextSize]
+func (c *Context) Get(b []byte, cpu CPU) {
+	b = b[:cpu.ContextSize()]
 	le := binary.LittleEndian
 	for i := range c.GPR {
 		c.GPR[i] = le.Uint64(b[offGPR+8*i:])
@@ -54,6 +60,19 @@ func (c *Context) Get(b []byte) {
 	for i := range c.XMM {
 		copy(c.XMM[i][:], b[offXMM+16*i:])
 	}
+	if len(b) > offYMMH {
+		for i := range c.YMMH {
+			copy(c.YMMH[i][:], b[offYMMH+16*i:])
+		}
+	}
+}
+
+// vectorOffset returns where a vector register lies in a Context.
+func vectorOffset(r Reg) uint32 {
+	if r >= YMMH0 {
+		return offYMMH + 16*uint32(r-YMMH0)
+	}
+	return offXMM + 16*uint32(r-XMM0)
 }
 
 // scalarOffset returns where a register that is neither a flag nor a vector
@@ -79,9 +98,9 @@ var flagBits = [NumFlags]int32{BitCF, BitPF, BitAF, BitZF, BitSF, BitOF, BitDF}
 
 // saveContext builds the function that writes a Context; global maps a
 // register to its global.
-func saveContext(global func(Reg) uint32, typ uint32) wasm.Func {
+func saveContext(cpu CPU, global func(Reg) uint32, typ uint32) wasm.Func {
 	b := wasm.NewBody(1)
-	for r := RAX; r < NumRegs; r++ {
+	for _, r := range cpu.Regs() {
 		if r >= CF && r <= DF {
 			continue
 		}
@@ -93,7 +112,7 @@ func saveContext(global func(Reg) uint32, typ uint32) wasm.Func {
 		case I32:
 			b.MemArg(wasm.OpI32Store, 2, scalarOffset(r))
 		default:
-			b.MemArg(wasm.OpV128Store, 4, offXMM+16*uint32(r-XMM0))
+			b.MemArg(wasm.OpV128Store, 4, vectorOffset(r))
 		}
 	}
 	b.LocalGet(0)
@@ -113,13 +132,13 @@ func saveContext(global func(Reg) uint32, typ uint32) wasm.Func {
 }
 
 // loadContext builds the function that reads a Context.
-func loadContext(global func(Reg) uint32, typ uint32) wasm.Func {
+func loadContext(cpu CPU, global func(Reg) uint32, typ uint32) wasm.Func {
 	b := wasm.NewBody(1)
 	flags := b.Local(I32)
 	b.LocalGet(0)
 	b.MemArg(wasm.OpI32Load, 2, offRFLAGS)
 	b.LocalSet(flags)
-	for r := RAX; r < NumRegs; r++ {
+	for _, r := range cpu.Regs() {
 		switch {
 		case r >= CF && r <= DF:
 			b.LocalGet(flags)
@@ -135,7 +154,7 @@ func loadContext(global func(Reg) uint32, typ uint32) wasm.Func {
 			b.MemArg(wasm.OpI32Load, 2, scalarOffset(r))
 		default:
 			b.LocalGet(0)
-			b.MemArg(wasm.OpV128Load, 4, offXMM+16*uint32(r-XMM0))
+			b.MemArg(wasm.OpV128Load, 4, vectorOffset(r))
 		}
 		b.GlobalSet(global(r))
 	}

@@ -51,6 +51,13 @@ const (
 	NumFlags = 7
 )
 
+// The upper halves of the ymm registers, from CPUv3 on. The numbers between
+// NumRegs and YMMH0 are free for what recompilers keep in locals.
+const (
+	YMMH0   Reg = 64 // v128; YMMH0+i is bits 255 to 128 of ymm i
+	EndRegs     = YMMH0 + NumXMM
+)
+
 var regNames = [...]string{
 	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
 	"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
@@ -63,8 +70,11 @@ func (r Reg) String() string {
 	if int(r) < len(regNames) {
 		return regNames[r]
 	}
-	if r < NumRegs {
+	switch {
+	case r < NumRegs:
 		return fmt.Sprintf("xmm%d", r-XMM0)
+	case r >= YMMH0 && r < EndRegs:
+		return fmt.Sprintf("ymmh%d", r-YMMH0)
 	}
 	return fmt.Sprintf("reg%d", uint8(r))
 }
@@ -87,7 +97,7 @@ func (r Reg) IsFlag() bool { return r >= CF && r <= OF }
 
 // Context is a whole guest register file as the megabinary's exports save and
 // load it, less the x87 state, which the host keeps. Its layout in memory is
-// little-endian, in field order, without padding: ContextSize bytes.
+// little-endian, in field order, without padding: CPU.ContextSize bytes.
 type Context struct {
 	GPR    [NumGPR]uint64
 	PC     uint64 // written and read by the host only
@@ -99,10 +109,8 @@ type Context struct {
 	LastPC uint32
 	_      uint32
 	XMM    [NumXMM][16]byte
+	YMMH   [NumXMM][16]byte // from CPUv3 on
 }
-
-// ContextSize is the size of a Context in memory, in bytes.
-const ContextSize = 16*8 + 4*8 + 4*4 + 16*16
 
 // Exports of the module guest, and so of a megabinary.
 const (

@@ -13,8 +13,13 @@ func UnitModule(i int) string { return fmt.Sprintf("unit%d", i) }
 // Runtime builds the module guest for a megabinary of that many units: it
 // defines memory and the registers, and exports them, dispatch, run and the
 // functions that save and load contexts. It imports the units' enter functions
-// from their UnitModule and what it needs from ModuleKernel.
-func Runtime(units int) *wasm.Module {
+// from their UnitModule and what it needs from ModuleKernel. Its processor is
+// CPUv2.
+func Runtime(units int) *wasm.Module { return RuntimeOf(CPUv2, units) }
+
+// RuntimeOf is Runtime for any processor: it has that processor's registers and
+// GuestFuncs.
+func RuntimeOf(cpu CPU, units int) *wasm.Module {
 	m := &wasm.Module{Name: ModuleGuest}
 	pcToPC := m.Type([]Type{I32}, []Type{I32})
 	addrToNone := m.Type([]Type{I32}, nil)
@@ -28,6 +33,15 @@ func Runtime(units int) *wasm.Module {
 		panic("BUG: no host function called " + name)
 	}
 	resolve, fault := kernel(FuncResolve), kernel(FuncFault)
+	helpers := guestFuncs(cpu)
+	imported := map[string]uint32{}
+	for _, h := range helpers {
+		for _, name := range h.calls {
+			if _, ok := imported[name]; !ok {
+				imported[name] = kernel(name)
+			}
+		}
+	}
 	enter := make([]uint32, units)
 	for i := range enter {
 		enter[i] = m.ImportFunc(UnitModule(i), ExportEnter, pcToPC)
@@ -35,7 +49,8 @@ func Runtime(units int) *wasm.Module {
 
 	m.Memories = []wasm.Memory{{Limits: wasm.Limits{Min: 1, Max: MaxPages, HasMax: true}, Label: ImportMemory}}
 	m.Export(ImportMemory, wasm.KindMemory, 0)
-	for r := RAX; r < NumRegs; r++ {
+	globals := map[Reg]uint32{}
+	for _, r := range cpu.Regs() {
 		g := wasm.Global{GlobalType: wasm.GlobalType{Type: r.Type(), Mutable: true}, Label: r.String()}
 		switch r {
 		case Fuel:
@@ -43,15 +58,21 @@ func Runtime(units int) *wasm.Module {
 		case MXCSR:
 			g.Init = wasm.ConstI32(MXCSRInit)
 		}
-		m.Export(r.String(), wasm.KindGlobal, m.AddGlobal(g))
+		globals[r] = m.AddGlobal(g)
+		m.Export(r.String(), wasm.KindGlobal, globals[r])
 	}
-	global := func(r Reg) uint32 { return uint32(r) } // there are no imported globals
+	global := func(r Reg) uint32 { return globals[r] }
 
 	dispatched := m.AddFunc(dispatch(pcToPC, resolve, fault, enter))
 	m.Export(ImportDispatch, wasm.KindFunc, dispatched)
 	m.Export(ExportRun, wasm.KindFunc, dispatched)
-	m.Export(ExportSaveContext, wasm.KindFunc, m.AddFunc(saveContext(global, addrToNone)))
-	m.Export(ExportLoadContext, wasm.KindFunc, m.AddFunc(loadContext(global, addrToNone)))
+	m.Export(ExportSaveContext, wasm.KindFunc, m.AddFunc(saveContext(cpu, global, addrToNone)))
+	m.Export(ExportLoadContext, wasm.KindFunc, m.AddFunc(loadContext(cpu, global, addrToNone)))
+	for _, h := range helpers {
+		b := wasm.NewBody(len(h.Params))
+		h.build(b, imported)
+		m.Export(h.Name, wasm.KindFunc, m.AddFunc(b.Func(m.Type(h.Params, h.Results), h.Name)))
+	}
 	return m
 }
 

@@ -190,6 +190,7 @@ func (m *fakeMachine) SaveContext(c *guestabi.Context) {
 	c.PC = pc
 }
 
+func (m *fakeMachine) CPU() guestabi.CPU                     { return guestabi.CPUv2 }
 func (m *fakeMachine) LoadContext(c *guestabi.Context)       { m.g.ctx = *c }
 func (m *fakeMachine) Reaches(uint32, int) bool              { return true }
 func (m *fakeMachine) X87() machine.X87State                 { return &m.x87 }

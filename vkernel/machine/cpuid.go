@@ -1,11 +1,16 @@
 package machine
 
-import "encoding/binary"
+import (
+	"encoding/binary"
 
-// The processor that guests see is x86-64-v2 and nothing above: no AVX, no
-// XSAVE, no BMI, so that libraries pick code that translates well. Of the later
-// features it has ERMS alone: long copies by rep movs and rep stos become
-// memory.copy and memory.fill. It reports Intel's vendor string, because glibc then
+	"megabinary.dev/sdk/guestabi"
+)
+
+// The processor that guests see is x86-64-v2 and nothing above, unless the
+// megabinary was built for x86-64-v3: no AVX, no XSAVE, no BMI, so that
+// libraries pick code that translates well. Of the later features it has ERMS
+// alone: long copies by rep movs and rep stos become memory.copy and
+// memory.fill. It reports Intel's vendor string, because glibc then
 // takes cache sizes from leaf 4, and the model of Nehalem, for which glibc
 // prefers unaligned SSE2 copies.
 //
@@ -15,7 +20,7 @@ const (
 	maxBasicLeaf    = 0x16
 	maxExtendedLeaf = 0x8000_0008
 	cpuSignature    = 0x0001_06a5 // family 6, model 0x1a, stepping 5
-	brandString     = "Megabinary virtual CPU x86-64-v2"
+	brandString     = "Megabinary virtual CPU "
 )
 
 // tscHertz is the rate of the time stamp counter, which counts nanoseconds.
@@ -30,6 +35,15 @@ const (
 	ecxSSE42  = 1 << 20
 	ecxPOPCNT = 1 << 23
 
+	// From x86-64-v3 on.
+	ecxFMA     = 1 << 12
+	ecxMOVBE   = 1 << 22
+	ecxXSAVE   = 1 << 26
+	ecxOSXSAVE = 1 << 27
+	ecxAVX     = 1 << 28
+	ecxF16C    = 1 << 29
+	ecxV3      = ecxFMA | ecxMOVBE | ecxXSAVE | ecxOSXSAVE | ecxAVX | ecxF16C
+
 	edxFPU   = 1 << 0
 	edxTSC   = 1 << 4
 	edxCX8   = 1 << 8
@@ -41,11 +55,18 @@ const (
 	edxSSE2  = 1 << 26
 )
 
-// ebxERMS is a bit of leaf 7: enhanced rep movsb and stosb.
-const ebxERMS = 1 << 9
+// Bits of leaf 7, ebx.
+const (
+	ebxERMS = 1 << 9 // enhanced rep movsb and stosb
+
+	ebxBMI1 = 1 << 3
+	ebxAVX2 = 1 << 5
+	ebxBMI2 = 1 << 8
+)
 
 // Bits of the extended leaves.
 const (
+	extLZCNT        = 1 << 5  // 0x80000001 ecx
 	extLAHF         = 1 << 0  // 0x80000001 ecx
 	extSyscall      = 1 << 11 // 0x80000001 edx
 	extNX           = 1 << 20
@@ -65,7 +86,10 @@ var caches = [...]struct {
 
 // cpuid answers the instruction of that name. Leaves that are not listed are
 // zero.
-func cpuid(leaf, subleaf uint32) (a, b, c, d uint32) {
+func cpuid(cpu guestabi.CPU, leaf, subleaf uint32) (a, b, c, d uint32) {
+	if a, b, c, d, ok := cpuidV3(cpu, leaf, subleaf); ok {
+		return a, b, c, d
+	}
 	switch leaf {
 	case 0:
 		return maxBasicLeaf, chars("Genu"), chars("ntel"), chars("ineI")
@@ -95,7 +119,7 @@ func cpuid(leaf, subleaf uint32) (a, b, c, d uint32) {
 		return 0, 0, extLAHF, extSyscall | extNX | extLongMode
 	case 0x8000_0002, 0x8000_0003, 0x8000_0004:
 		var brand [48]byte
-		copy(brand[:], brandString)
+		copy(brand[:], brandString+cpu.String())
 		at := brand[(leaf-0x8000_0002)*16:]
 		u := binary.LittleEndian.Uint32
 		return u(at), u(at[4:]), u(at[8:]), u(at[12:])
@@ -107,6 +131,35 @@ func cpuid(leaf, subleaf uint32) (a, b, c, d uint32) {
 		return 40 | 48<<8, 0, 0, 0 // bits of physical and linear addresses
 	}
 	return 0, 0, 0, 0
+}
+
+// cpuidV3 answers the leaves in which x86-64-v3 differs.
+func cpuidV3(cpu guestabi.CPU, leaf, subleaf uint32) (a, b, c, d uint32, ok bool) {
+	if cpu < guestabi.CPUv3 {
+		return 0, 0, 0, 0, false
+	}
+	switch leaf {
+	case 1:
+		a, b, c, d = cpuid(guestabi.CPUv2, leaf, subleaf)
+		return a, b, c | ecxV3, d, true
+	case 7:
+		if subleaf == 0 {
+			b = ebxERMS | ebxBMI1 | ebxAVX2 | ebxBMI2
+		}
+		return 0, b, 0, 0, true
+	case 0xd: // the area of XSAVE; neither XSAVEOPT nor XSAVEC
+		switch subleaf {
+		case 0:
+			return guestabi.XCR0, guestabi.XSaveSize, guestabi.XSaveSize, 0, true
+		case 2:
+			return guestabi.XSaveSize - guestabi.XSaveYMMH, guestabi.XSaveYMMH, 0, 0, true
+		}
+		return 0, 0, 0, 0, true
+	case 0x8000_0001:
+		a, b, c, d = cpuid(guestabi.CPUv2, leaf, subleaf)
+		return a, b, c | extLZCNT, d, true
+	}
+	return 0, 0, 0, 0, false
 }
 
 // chars returns four characters as CPUID puts them into a register.

@@ -42,6 +42,8 @@ func hostFuncs() map[string]hostFunc {
 		guestabi.FuncFXSave:    hostFXSave,
 		guestabi.FuncFXRstor:   hostFXRstor,
 		guestabi.FuncResolve:   hostResolve,
+		guestabi.FuncFMA64:     hostFMA64,
+		guestabi.FuncFMA32:     hostFMA32,
 	}
 }
 
@@ -93,8 +95,14 @@ func hostResolve(m *wazeroMachine, s []uint64) {
 	s[0] = uint64(uint32(m.kernel.Resolve(uint32(s[0]))))
 }
 
-func hostCPUID(_ *wazeroMachine, s []uint64) {
-	a, b, c, d := cpuid(uint32(s[0]), uint32(s[1]))
+func hostFMA64(_ *wazeroMachine, s []uint64) { s[0] = guestabi.FMA64(s[0], s[1], s[2]) }
+
+func hostFMA32(_ *wazeroMachine, s []uint64) {
+	s[0] = uint64(guestabi.FMA32(uint32(s[0]), uint32(s[1]), uint32(s[2])))
+}
+
+func hostCPUID(m *wazeroMachine, s []uint64) {
+	a, b, c, d := cpuid(m.engine.cpu, uint32(s[0]), uint32(s[1]))
 	s[0], s[1], s[2], s[3] = uint64(a), uint64(b), uint64(c), uint64(d)
 }
 

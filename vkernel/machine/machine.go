@@ -31,6 +31,9 @@ type Machine interface {
 	LoadContext(c *guestabi.Context)
 	// Reaches reports whether guest code can access n bytes at a guest address.
 	Reaches(addr uint32, n int) bool
+	// CPU is the processor that the megabinary was made for, and so what CPUID
+	// says and which registers a context has.
+	CPU() guestabi.CPU
 	// X87 is the task's x87 state, which the host keeps.
 	X87() X87State
 	// Bind admits unit (an index into the megabinary's units) at base, the

@@ -47,7 +47,8 @@ type wazeroEngine struct {
 	oneByOne bool                // the threads of a process take turns
 	instance wazero.ModuleConfig // of every machine
 	units    []artifact.UnitEntry
-	started  time.Time // zero of the time stamp counter
+	cpu      guestabi.CPU // that the units were made for
+	started  time.Time    // zero of the time stamp counter
 	sites    trapSites
 }
 
@@ -61,15 +62,35 @@ func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine,
 	if err := json.Unmarshal(section, &units); err != nil {
 		return nil, fmt.Errorf("reading section %s: %w", artifact.SectionUnits, err)
 	}
+	cpu, err := cpuOf(units)
+	if err != nil {
+		return nil, err
+	}
 	e, err := openWazero(ctx, megabinary, o)
 	if err != nil {
 		return nil, err
 	}
-	e.units = units
+	e.units, e.cpu = units, cpu
 	if e.sites.source = o.Source; o.Source == nil {
 		e.sites.source = func() ([]byte, error) { return megabinary, nil }
 	}
 	return e, nil
+}
+
+// cpuOf returns the processor that all units were made for.
+func cpuOf(units []artifact.UnitEntry) (guestabi.CPU, error) {
+	var cpu guestabi.CPU
+	for i := range units {
+		c, err := guestabi.ParseCPU(units[i].CPU)
+		if err != nil {
+			return 0, fmt.Errorf("reading section %s: unit %d: %w", artifact.SectionUnits, i, err)
+		}
+		if i > 0 && c != cpu {
+			return 0, fmt.Errorf("reading section %s: unit %d is for %s, those before are for %s", artifact.SectionUnits, i, c, cpu)
+		}
+		cpu = c
+	}
+	return cpu, nil
 }
 
 func openWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (*wazeroEngine, error) {
@@ -235,6 +256,9 @@ func (m *wazeroMachine) Close() error {
 // Reaches implements Machine.
 func (m *wazeroMachine) Reaches(addr uint32, n int) bool { return m.mem.guest(addr, n) != nil }
 
+// CPU implements Machine.
+func (m *wazeroMachine) CPU() guestabi.CPU { return m.engine.cpu }
+
 // X87 implements Machine.
 func (m *wazeroMachine) X87() X87State { return &m.x87 }
 
@@ -272,14 +296,14 @@ func (m *wazeroMachine) SaveContext(c *guestabi.Context) {
 	slot := m.mem.slot()
 	defer m.mem.releaseSlot(slot)
 	m.callContext(&m.save, guestabi.ExportSaveContext, slot)
-	c.Get(m.mem.bytes[slot:])
+	c.Get(m.mem.bytes[slot:], m.engine.cpu)
 }
 
 // LoadContext implements Machine.
 func (m *wazeroMachine) LoadContext(c *guestabi.Context) {
 	slot := m.mem.slot()
 	defer m.mem.releaseSlot(slot)
-	c.Put(m.mem.bytes[slot:])
+	c.Put(m.mem.bytes[slot:], m.engine.cpu)
 	m.callContext(&m.load, guestabi.ExportLoadContext, slot)
 }
 

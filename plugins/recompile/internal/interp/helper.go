@@ -12,6 +12,10 @@ import (
 // callHelper runs the host function in.Helper; Result instructions read what it
 // gives.
 func callHelper(m *machine, in *ir.Inst) (Val, error) {
+	if out, ok := guestHelper(m, in); ok {
+		m.keep(out)
+		return Val{}, nil
+	}
 	args := make([]uint64, len(in.List))
 	for i, v := range in.List {
 		args[i] = m.vals[v].Lo
@@ -24,11 +28,16 @@ func callHelper(m *machine, in *ir.Inst) (Val, error) {
 	for i, r := range res {
 		out[i].Lo = r
 	}
+	m.keep(out)
+	return Val{}, nil
+}
+
+// keep holds the results of the instruction that runs for Result.
+func (m *machine) keep(results []Val) {
 	if m.results == nil {
 		m.results = map[int][]Val{}
 	}
-	m.results[m.at] = out
-	return Val{}, nil
+	m.results[m.at] = results
 }
 
 func result(m *machine, in *ir.Inst) (Val, error) {

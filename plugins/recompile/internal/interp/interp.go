@@ -19,7 +19,7 @@ type Val struct{ Lo, Hi uint64 }
 
 // State is a guest's state.
 type State struct {
-	Regs [guestabi.NumRegs]Val
+	Regs [guestabi.EndRegs]Val
 	X87  x87.State
 	Mem  Memory
 	Base uint32 // guest address minus link-time address

@@ -57,7 +57,7 @@ type Inst struct {
 	Imm2   int64
 	PC     uint32 // link-time address of the guest instruction
 	SP     StackPos
-	Helper string // Op Helper: name of the host function
+	Helper string // Op Helper: name of the function, see guestabi.HelperFunc
 	List   []Value
 }
 
@@ -149,9 +149,17 @@ const (
 	NumRegs        = ScalarHi + MaxScalars // must not exceed the bits of a RegSet
 )
 
+// EndRegs is above all registers. Those from NumRegs on are the upper halves of
+// the ymm registers, which are in no RegSet: they always live in globals.
+const EndRegs = guestabi.EndRegs
+
+// IsXMM reports whether r is an xmm register.
+func IsXMM(r Reg) bool { return r >= guestabi.XMM0 && r < guestabi.NumRegs }
+
 // RegType returns the type of a register, pseudo registers included.
 func RegType(r Reg) Type {
 	switch {
+	case r >= NumRegs:
 	case r >= ScalarHi:
 		return I64
 	case r >= ScalarLo:
@@ -164,7 +172,6 @@ func RegType(r Reg) Type {
 func RegName(r Reg) string {
 	switch {
 	case r >= NumRegs:
-		return fmt.Sprintf("reg%d", r)
 	case r >= ScalarHi:
 		return fmt.Sprintf("hi%d", r-ScalarHi)
 	case r >= ScalarLo:
@@ -364,28 +371,26 @@ func (b *Builder) Select(ifTrue, ifFalse, cond Value) Value {
 	return b.Emit(Inst{Op: Select, Type: b.TypeOf(ifTrue), Args: [3]Value{ifTrue, ifFalse, cond}})
 }
 
-// Helper appends a call of the host function called name and returns its
-// results.
+// Helper appends a call of the function called name, one of the host's or of
+// module guest's, and returns its results.
 func (b *Builder) Helper(name string, args ...Value) []Value {
-	for _, f := range guestabi.KernelFuncs() {
-		if f.Name != name {
-			continue
-		}
-		if len(args) != len(f.Params) {
-			panic(fmt.Sprintf("BUG: helper %s takes %d arguments, not %d", name, len(f.Params), len(args)))
-		}
-		for i, a := range args {
-			if b.TypeOf(a) != f.Params[i] {
-				panic(fmt.Sprintf("BUG: helper %s: argument %d has type %#x", name, i, b.TypeOf(a)))
-			}
-		}
-		call := b.Emit(Inst{Op: Helper, Type: Void, Helper: name, List: args})
-		var results []Value
-		for i, t := range f.Results {
-			b.Block.Insts = append(b.Block.Insts, Inst{Op: Result, Type: t, Imm: int64(i), PC: b.PC, Args: [3]Value{call, None, None}})
-			results = append(results, Value(len(b.Block.Insts)-1))
-		}
-		return results
+	f, _, ok := guestabi.HelperFunc(name)
+	if !ok {
+		panic("BUG: no helper called " + name)
 	}
-	panic("BUG: no host function called " + name)
+	if len(args) != len(f.Params) {
+		panic(fmt.Sprintf("BUG: helper %s takes %d arguments, not %d", name, len(f.Params), len(args)))
+	}
+	for i, a := range args {
+		if b.TypeOf(a) != f.Params[i] {
+			panic(fmt.Sprintf("BUG: helper %s: argument %d has type %#x", name, i, b.TypeOf(a)))
+		}
+	}
+	call := b.Emit(Inst{Op: Helper, Type: Void, Helper: name, List: args})
+	var results []Value
+	for i, t := range f.Results {
+		b.Block.Insts = append(b.Block.Insts, Inst{Op: Result, Type: t, Imm: int64(i), PC: b.PC, Args: [3]Value{call, None, None}})
+		results = append(results, Value(len(b.Block.Insts)-1))
+	}
+	return results
 }

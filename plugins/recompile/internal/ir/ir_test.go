@@ -61,7 +61,7 @@ func TestParseRefuses(t *testing.T) {
 		"func \"f\" 2\nb0 1\n  tail 1":                 "not at the function's start",
 		"func \"f\" 1\nb0 1\n  v0 = Get rax\n  ret v0": "type",
 		"func \"f\" 1\nb0 1\n  v0 = Get lo0\n  tail 1": "lo0",
-		"func \"f\" 1\nb0 1\n  Helper magic\n  tail 1": "no host function",
+		"func \"f\" 1\nb0 1\n  Helper magic\n  tail 1": "no helper",
 	} {
 		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)

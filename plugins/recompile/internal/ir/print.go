@@ -162,7 +162,7 @@ func (t *Term) returnBlock() string {
 
 // RegByName returns the register called name.
 func RegByName(name string) (Reg, bool) {
-	for r := Reg(0); r < NumRegs; r++ {
+	for r := Reg(0); r < EndRegs; r++ {
 		if RegName(r) == name {
 			return r, true
 		}

@@ -93,7 +93,7 @@ func (v *verifier) inst(b *Block, i int) {
 func (v *verifier) hasReg(r Reg) bool {
 	switch {
 	case r >= NumRegs:
-		return false
+		return r < EndRegs
 	case r >= ScalarHi:
 		return int(r-ScalarHi) < len(v.f.Scalars)
 	case r >= ScalarLo:
@@ -125,28 +125,26 @@ func (v *verifier) helper(b *Block, i int) {
 		}
 		call = &b.Insts[c]
 	}
-	for _, k := range guestabi.KernelFuncs() {
-		if k.Name != call.Helper {
-			continue
-		}
-		if in.Op == Result {
-			if in.Imm < 0 || int(in.Imm) >= len(k.Results) || in.Type != k.Results[in.Imm] {
-				v.fault(b, "v%d: helper %s has no result %d of type %#x", i, k.Name, in.Imm, in.Type)
-			}
-			return
-		}
-		if len(in.List) != len(k.Params) {
-			v.fault(b, "v%d: helper %s takes %d arguments, not %d", i, k.Name, len(k.Params), len(in.List))
-			return
-		}
-		for j, a := range in.List {
-			if t, ok := v.typeOf(b, i, a); ok && t != k.Params[j] {
-				v.fault(b, "v%d: argument %d of helper %s has type %#x", i, j, k.Name, t)
-			}
+	k, _, ok := guestabi.HelperFunc(call.Helper)
+	if !ok {
+		v.fault(b, "v%d: no helper called %q", i, call.Helper)
+		return
+	}
+	if in.Op == Result {
+		if in.Imm < 0 || int(in.Imm) >= len(k.Results) || in.Type != k.Results[in.Imm] {
+			v.fault(b, "v%d: helper %s has no result %d of type %#x", i, k.Name, in.Imm, in.Type)
 		}
 		return
 	}
-	v.fault(b, "v%d: no host function called %q", i, call.Helper)
+	if len(in.List) != len(k.Params) {
+		v.fault(b, "v%d: helper %s takes %d arguments, not %d", i, k.Name, len(k.Params), len(in.List))
+		return
+	}
+	for j, a := range in.List {
+		if t, ok := v.typeOf(b, i, a); ok && t != k.Params[j] {
+			v.fault(b, "v%d: argument %d of helper %s has type %#x", i, j, k.Name, t)
+		}
+	}
 }
 
 func (v *verifier) term(b *Block) {

@@ -20,6 +20,8 @@ type Options struct {
 	// MaxCodeBytes bounds the bytes of all blocks of a function together, which
 	// may overlap. 0 means DefaultMaxCodeBytes.
 	MaxCodeBytes int
+	// CPU is the processor that the guest sees: what it does not have faults.
+	CPU guestabi.CPU
 }
 
 // DefaultMaxCodeBytes is far above any function of a real program: the largest
@@ -46,8 +48,9 @@ func Func(p *programpb.Program, fn *programpb.Function, code CodeFunc, opts Opti
 	return src.lift(code, opts)
 }
 
-// Bytes lifts code that lies at pc as one function: straight-line code or code
-// with jumps inside. Control that reaches its end leaves to pc + len(code).
+// Bytes lifts code that lies at pc as one function, for a processor that has
+// every instruction of the table: straight-line code or code with jumps inside.
+// Control that reaches its end leaves to pc + len(code).
 func Bytes(code []byte, pc uint64) (*ir.Func, error) {
 	src := source{name: "bytes", start: pc, isBad: func(uint64) bool { return false }, blocks: sweep(code, pc)}
 	f, report, err := src.lift(func(addr uint64, n int) []byte {
@@ -56,7 +59,7 @@ func Bytes(code []byte, pc uint64) (*ir.Func, error) {
 		}
 		rest := code[addr-pc:]
 		return rest[:min(n, len(rest))]
-	}, Options{})
+	}, Options{CPU: guestabi.CPUv3})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +104,7 @@ func sweep(code []byte, pc uint64) []span {
 
 // Undefined returns the flags that in leaves undefined; tests mask them.
 func Undefined(in x86.Inst) Flags {
-	row := table()[in.Op]
+	row := table(guestabi.CPUv3)[in.Op]
 	undef := row.Undef
 	if row.UndefForm != nil {
 		undef |= row.UndefForm(in)
@@ -184,7 +187,7 @@ func (s *source) lift(code CodeFunc, opts Options) (*ir.Func, *Report, error) {
 		return blocks[i].start < blocks[j].start
 	})
 	f := &ir.Func{Name: s.name, PC: uint32(s.start)}
-	l := &Lifter{b: ir.Builder{Func: f}, table: table(), targets: map[uint64]ir.BlockID{}, isBad: s.isBad,
+	l := &Lifter{b: ir.Builder{Func: f}, table: table(opts.CPU), targets: map[uint64]ir.BlockID{}, isBad: s.isBad,
 		preds: map[uint64]predecessor{}, atEnd: map[uint64]origin{}}
 	for _, b := range blocks {
 		nb := f.NewBlock(uint32(b.start))

@@ -177,9 +177,9 @@ func TestUnsupported(t *testing.T) {
 			t.Errorf("%s: report %+v", name, report)
 		}
 	}
-	_, err := lift.Bytes([]byte{0xc5, 0xf9, 0xef, 0xc0}, 0)
+	_, err := lift.Bytes([]byte{0x62, 0xf1, 0x7d, 0x48, 0xef, 0xc0}, 0)
 	var unsupported *lift.UnsupportedError
-	if !errors.As(err, &unsupported) || unsupported.Name != "VPXOR" {
+	if !errors.As(err, &unsupported) || unsupported.Name != "VPXORD" {
 		t.Errorf("lift.Bytes gives %v", err)
 	}
 }

@@ -51,12 +51,13 @@ type Lifter struct {
 	isBad   func(addr uint64) bool
 	known   []ir.BlockID // possible targets of an indirect jump at the end of the guest block
 
-	regs  [guestabi.NumRegs]ir.Value // what each register holds, or None
+	regs  [guestabi.EndRegs]ir.Value // what each register holds, or None
 	lows  [guestabi.NumGPR]part      // what the low part of a register holds
 	flags producer
 	// origin says by operands what flags says by values; either may be unknown.
 	origin origin
 	ea     address    // of the instruction's memory operand
+	half   half       // of the vectors that a handler of SSE sees in an instruction of AVX
 	wraps  []ir.Value // low 32 bits of each i64 value for which they were asked, or None
 	wrote  Flags
 	read   Flags

@@ -29,10 +29,11 @@ func gpr(r x86asm.Reg) (reg ir.Reg, width int, high, ok bool) {
 	return 0, 0, false, false
 }
 
-// xmm returns the number of an xmm register that SSE code can name.
+// xmm returns the number of an xmm register that SSE code can name, or of one
+// that stands for an operand of AVX (see half).
 func xmm(a x86asm.Arg) (ir.Reg, bool) {
 	r, ok := a.(x86asm.Reg)
-	if !ok || r < x86asm.X0 || r > x86asm.X15 {
+	if !ok || r < x86asm.X0 || r > x86asm.X31 {
 		return 0, false
 	}
 	return guestabi.XMM0 + ir.Reg(r-x86asm.X0), true

@@ -303,22 +303,24 @@ func signOf(from, to x86asm.Reg) handler {
 }
 
 func liftBswap(l *Lifter, in x86.Inst) error {
-	v := l.get(in.Args[0])
+	if w := l.width(in.Args[0]); w != 32 && w != 64 {
+		return l.unsupported("operand size")
+	}
+	l.set(in.Args[0], l.swapBytes(l.get(in.Args[0])))
+	return nil
+}
+
+// swapBytes returns the bytes of v, an i32 or i64, in the other order.
+func (l *Lifter) swapBytes(v ir.Value) ir.Value {
 	step := func(v ir.Value, shift, mask int64) ir.Value {
 		return l.op(ir.I32Or, l.opImm(ir.I32And, l.opImm(ir.I32ShrU, v, shift), mask),
 			l.opImm(ir.I32Shl, l.opImm(ir.I32And, v, mask), shift))
 	}
-	switch l.width(in.Args[0]) {
-	case 32:
-		v = l.opImm(ir.I32Rotl, step(v, 8, 0x00ff00ff), 16)
-	case 64:
-		v = step(v, 8, 0x00ff00ff00ff00ff)
-		v = l.opImm(ir.I32Rotl, step(v, 16, 0x0000ffff0000ffff), 32)
-	default:
-		return l.unsupported("operand size")
+	if l.b.TypeOf(v) == ir.I32 {
+		return l.opImm(ir.I32Rotl, step(v, 8, 0x00ff00ff), 16)
 	}
-	l.set(in.Args[0], v)
-	return nil
+	v = step(v, 8, 0x00ff00ff00ff00ff)
+	return l.opImm(ir.I32Rotl, step(v, 16, 0x0000ffff0000ffff), 32)
 }
 
 func liftXlat(l *Lifter, in x86.Inst) error {

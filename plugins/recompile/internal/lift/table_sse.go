@@ -52,6 +52,9 @@ func (l *Lifter) getXMM(a x86asm.Arg) ir.Value {
 	if !ok {
 		panic("BUG: " + l.in.Op.String() + ": operand is no xmm register")
 	}
+	if l.half.active {
+		return l.halfOperand(a)
+	}
 	return l.getReg(r)
 }
 
@@ -60,6 +63,10 @@ func (l *Lifter) setXMM(a x86asm.Arg, v ir.Value) {
 	r, ok := xmm(a)
 	if !ok {
 		panic("BUG: " + l.in.Op.String() + ": operand is no xmm register")
+	}
+	if l.half.active {
+		l.half.result = v
+		return
 	}
 	l.setReg(r, v)
 }

@@ -17,8 +17,8 @@ import (
 
 // Env is what lowering a function needs to know of its unit.
 type Env struct {
-	Globals     [guestabi.NumRegs]uint32 // indices of the registers that the unit uses
-	Base        uint32                   // index of the global base, if PIC
+	Globals     [ir.EndRegs]uint32 // indices of the registers that the unit uses
+	Base        uint32             // index of the global base, if PIC
 	PIC         bool
 	FuncType    uint32 // (i32) -> (i32)
 	Enter       uint32 // index of the function enter

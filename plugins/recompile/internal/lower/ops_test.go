@@ -209,7 +209,7 @@ func (g *fuzzer) plain(op ir.Op, row *ir.Row) {
 
 // fuzzState is what a program starts from and what it leaves.
 type fuzzState struct {
-	regs [guestabi.NumRegs]interp.Val
+	regs [guestabi.EndRegs]interp.Val
 	mem  [fuzzMemSize]byte
 }
 
@@ -257,8 +257,8 @@ func (s *fuzzState) run(h *harness, pc uint32) error {
 		binary.LittleEndian.PutUint64(ctx.XMM[i][8:], v.Hi)
 	}
 	mem := h.module.Memory()
-	area, _ := mem.Read(scratch, guestabi.ContextSize)
-	ctx.Put(area)
+	area, _ := mem.Read(scratch, uint32(guestabi.CPUv2.ContextSize()))
+	ctx.Put(area, guestabi.CPUv2)
 	h.call(guestabi.ExportLoadContext, scratch)
 	mem.Write(fuzzMem-guestabi.AddrBias, s.mem[:])
 	out, err := h.enter(pc, nil)
@@ -269,7 +269,7 @@ func (s *fuzzState) run(h *harness, pc uint32) error {
 		return fmt.Errorf("left for %#x, faults %v", out, h.faults)
 	}
 	h.call(guestabi.ExportSaveContext, scratch)
-	ctx.Get(area)
+	ctx.Get(area, guestabi.CPUv2)
 	for r := range ctx.GPR {
 		s.regs[r].Lo = ctx.GPR[r]
 	}

@@ -80,7 +80,19 @@ func (x *fn) convert(from, to *ir.Block) {
 	x.reload(to.Promoted &^ from.Promoted)
 }
 
-// UsedRegs returns the registers whose globals the lowering of f touches.
+// UsedYMM adds the upper halves of ymm registers that f uses.
+func UsedYMM(f *ir.Func, used map[ir.Reg]bool) {
+	for _, b := range f.Blocks {
+		for i := range b.Insts {
+			if in := &b.Insts[i]; (in.Op == ir.Get || in.Op == ir.Set) && in.Reg >= ir.NumRegs {
+				used[in.Reg] = true
+			}
+		}
+	}
+}
+
+// UsedRegs returns the registers whose globals the lowering of f touches, less
+// those of UsedYMM.
 func UsedRegs(f *ir.Func) ir.RegSet {
 	used := ir.RegSetOf(f.Scalars...)
 	for _, b := range f.Blocks {

@@ -81,9 +81,11 @@ func valTypes(ts []guestabi.Type) []wasm.ValType {
 // imports declares what the unit uses, and its own globals.
 func (u *unit) imports() {
 	used := ir.RegSet(0)
+	ymm := map[ir.Reg]bool{}
 	helpers := map[string]bool{guestabi.FuncFault: true}
 	for _, f := range u.in.Funcs {
 		used |= UsedRegs(f)
+		UsedYMM(f, ymm)
 		UsedHelpers(f, helpers)
 	}
 	m, env := u.m, u.env
@@ -97,7 +99,19 @@ func (u *unit) imports() {
 			env.HelperTypes[k.Name] = k
 		}
 	}
-	for _, r := range used.Regs() {
+	for _, k := range guestabi.GuestFuncs(guestabi.CPUv3) {
+		if helpers[k.Name] {
+			env.Helpers[k.Name] = m.ImportFunc(guestabi.ModuleGuest, k.Name, m.Type(valTypes(k.Params), valTypes(k.Results)))
+			env.HelperTypes[k.Name] = k
+		}
+	}
+	regs := used.Regs()
+	for r := guestabi.YMMH0; r < guestabi.EndRegs; r++ {
+		if ymm[r] {
+			regs = append(regs, r)
+		}
+	}
+	for _, r := range regs {
 		env.Globals[r] = m.ImportGlobal(guestabi.ModuleGuest, r.String(), wasm.ValType(r.Type()), true)
 	}
 	u.admitted = m.AddGlobal(wasm.Global{GlobalType: wasm.GlobalType{Type: wasm.I32, Mutable: true}, Label: guestabi.ExportAdmitted})

@@ -46,7 +46,7 @@ func (x *fn) begin(b *ir.Block) {
 
 	at := make([]int32, n+1) // where the value is computed
 	at[n] = int32(n)
-	var nextSet [ir.NumRegs]int32
+	var nextSet [ir.EndRegs]int32
 	for i := range nextSet {
 		nextSet[i] = int32(n) + 1
 	}

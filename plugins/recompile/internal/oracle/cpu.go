@@ -65,7 +65,8 @@ const (
 	recCodeLen = 172
 	recCode    = 176
 	recFX      = recCode + codeField
-	recMem     = recFX + 512
+	recYMMH    = recFX + 512
+	recMem     = recYMMH + 16*guestabi.NumXMM
 	recSize    = recMem + MemSize + 16
 	codeField  = 128
 	// maxRecords is how many cases the shared memory holds.
@@ -209,6 +210,9 @@ func (r record) put(c Case) {
 		v := c.State.Regs[guestabi.XMM0+guestabi.Reg(i)]
 		le.PutUint64(fx[fxXMM+16*i:], v.Lo)
 		le.PutUint64(fx[fxXMM+8+16*i:], v.Hi)
+		h := c.State.Regs[guestabi.YMMH0+guestabi.Reg(i)]
+		le.PutUint64(r[recYMMH+16*i:], h.Lo)
+		le.PutUint64(r[recYMMH+8+16*i:], h.Hi)
 	}
 	copy(r[recMem:], c.State.Mem[0].Data)
 }
@@ -240,6 +244,7 @@ func (r record) outcome(c Case) Outcome {
 	st.Regs[guestabi.MXCSR].Lo = uint64(binary.LittleEndian.Uint32(fx[fxMXCSR:]))
 	for i := range guestabi.NumXMM {
 		st.Regs[guestabi.XMM0+guestabi.Reg(i)] = interp.Val{Lo: r.u64(recFX + fxXMM + 16*i), Hi: r.u64(recFX + fxXMM + 8 + 16*i)}
+		st.Regs[guestabi.YMMH0+guestabi.Reg(i)] = interp.Val{Lo: r.u64(recYMMH + 16*i), Hi: r.u64(recYMMH + 8 + 16*i)}
 	}
 	copy(st.Mem[0].Data, r[recMem:])
 	o := Outcome{State: st}

@@ -11,16 +11,14 @@ import (
 var noCase = map[x86asm.Op]bool{
 	x86asm.SYSCALL: true, x86asm.SYSENTER: true, x86asm.INT: true, x86asm.ICEBP: true,
 	x86asm.CPUID: true, x86asm.RDTSC: true, x86asm.RDTSCP: true, x86asm.XGETBV: true,
-	x86asm.RDRAND: true,
+	x86asm.RDRAND: true, x86asm.XSAVE: true, x86asm.XSAVE64: true, x86asm.XRSTOR: true, x86asm.XRSTOR64: true,
 }
 
 // foreign reports whether op raises #UD in translated code although the CPU of
 // the host may have it: its CPUID bit is clear, or it is for kernels.
 func foreign(op x86asm.Op) bool {
-	for _, f := range lift.Families() {
-		if row, ok := f.Rows[op]; ok && row.Absent {
-			return true
-		}
+	if row, ok := lift.Find(op); ok && row.Absent {
+		return true
 	}
 	switch op {
 	case x86asm.RSM, x86asm.MONITOR, x86asm.MWAIT, x86asm.INVPCID:
@@ -33,6 +31,7 @@ func foreign(op x86asm.Op) bool {
 // own way; TestApproximations bounds their error.
 var approximate = map[x86asm.Op]bool{
 	x86asm.RCPPS: true, x86asm.RCPSS: true, x86asm.RSQRTPS: true, x86asm.RSQRTSS: true,
+	x86asm.VRCPPS: true, x86asm.VRCPSS: true, x86asm.VRSQRTPS: true, x86asm.VRSQRTSS: true,
 	x86asm.FSIN: true, x86asm.FCOS: true, x86asm.FSINCOS: true, x86asm.FPTAN: true, x86asm.FPATAN: true,
 	x86asm.F2XM1: true, x86asm.FYL2X: true, x86asm.FYL2XP1: true,
 }

@@ -257,6 +257,10 @@ func agrees(want record, t *trial, got Result) bool {
 		if want.u64(recFX+fxXMM+16*i) != v.Lo || want.u64(recFX+fxXMM+8+16*i) != v.Hi {
 			return false
 		}
+		h := st.Regs[guestabi.YMMH0+guestabi.Reg(i)]
+		if want.u64(recYMMH+16*i) != h.Lo || want.u64(recYMMH+8+16*i) != h.Hi {
+			return false
+		}
 	}
 	if sig == 0 {
 		const all = 1<<guestabi.BitCF | 1<<guestabi.BitPF | 1<<guestabi.BitAF | 1<<guestabi.BitZF | 1<<guestabi.BitSF | 1<<guestabi.BitDF | 1<<guestabi.BitOF
@@ -356,7 +360,7 @@ func minimise(seq sequence, st *interp.State, differs func(*sequence, *interp.St
 		}
 	}
 	def := DefaultState()
-	for r := range guestabi.Reg(guestabi.NumRegs) {
+	for _, r := range guestabi.CPUv3.Regs() {
 		if r == loopReg {
 			continue // 0 is as good as for ever
 		}

@@ -105,7 +105,12 @@ func (g *Generator) Next() (Case, x86.Inst, bool) {
 // NextOf makes a case of op, or returns false if what it drew is of no use.
 func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 	ts := g.templates[op]
-	code := g.addREX(append(make([]byte, 0, 32), ts[g.rng.IntN(len(ts))]...))
+	code := append(make([]byte, 0, 32), ts[g.rng.IntN(len(ts))]...)
+	if code[0] == vex3 {
+		code = g.vary(code, op)
+	} else {
+		code = g.addREX(code)
+	}
 	for range 12 {
 		code = append(code, g.tailByte())
 	}

@@ -3,8 +3,6 @@ package oracle
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"sync"
 	"syscall"
 
 	"megabinary.dev/plugins/recompile/internal/interp"
@@ -116,20 +114,8 @@ func Undefined(code []byte) (undef uint64, names []string) {
 	return undef, names
 }
 
-// rows is the whole table.
-var rows = sync.OnceValue(func() lift.Table {
-	all := lift.Table{}
-	for _, f := range lift.Families() {
-		maps.Copy(all, f.Rows)
-	}
-	return all
-})
-
 // Row returns the row of in.
-func Row(in x86.Inst) (lift.Row, bool) {
-	row, ok := rows()[in.Op]
-	return row, ok
-}
+func Row(in x86.Inst) (lift.Row, bool) { return lift.Find(in.Op) }
 
 func flagMask(f lift.Flags) (mask uint64) {
 	for i, r := range []guestabi.Reg{guestabi.CF, guestabi.PF, guestabi.AF, guestabi.ZF, guestabi.SF, guestabi.OF} {

@@ -136,6 +136,9 @@ func TestEveryRowHasACase(t *testing.T) {
 	have := casesOf(t)
 	for _, f := range lift.Families() {
 		for op := range f.Rows {
+			if row, _ := lift.Find(op); f.Rows[op].Absent && !row.Absent {
+				continue // a later processor has it
+			}
 			if !have[op.String()] && !noCase[op] && !foreign(op) && !approximate[op] {
 				t.Errorf("%s (table_%s.go) has no case in %s", op, f.Name, caseDir)
 			}

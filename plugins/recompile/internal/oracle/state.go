@@ -19,6 +19,7 @@ import (
 //
 //	rax=1f  rbx=mem+10      general registers, hexadecimal; mem is the address of memory
 //	xmm3=<32 digits>        highest byte first
+//	ymmh3=<32 digits>       bits 255 to 128 of ymm3
 //	[mem+20]=0102           bytes of memory, in the order of their addresses
 //	CF PF AF ZF SF DF OF    flags that are set; flags that are not named are clear
 //	st0=<20 digits>         sign and exponent, then the mantissa; marks st0 as not empty
@@ -52,6 +53,9 @@ var defaultState = sync.OnceValue(func() *interp.State {
 	st.Regs[guestabi.FSBase].Lo = MemAt + 0x400
 	st.Regs[guestabi.GSBase].Lo = MemAt + 0x600
 	st.Regs[guestabi.MXCSR].Lo = 0x1f80
+	for i := range guestabi.Reg(guestabi.NumXMM) {
+		st.Regs[guestabi.YMMH0+i] = interp.Val{Lo: rng.Uint64(), Hi: rng.Uint64()}
+	}
 	return st
 })
 
@@ -63,7 +67,7 @@ var flagNames = map[string]guestabi.Reg{
 var flagOrder = []string{"CF", "PF", "AF", "ZF", "SF", "DF", "OF"}
 
 func regByName(name string) (guestabi.Reg, bool) {
-	for r := range guestabi.Reg(guestabi.NumRegs) {
+	for _, r := range guestabi.CPUv3.Regs() {
 		if r.String() == name && !(r >= guestabi.CF && r <= guestabi.DF) {
 			return r, true
 		}
@@ -178,7 +182,7 @@ func FormatChanges(before *interp.State, after Outcome, codeLen int, undef uint6
 	var words []string
 	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
 	st := after.State
-	for r := range guestabi.Reg(guestabi.NumRegs) {
+	for _, r := range guestabi.CPUv3.Regs() {
 		v, old := st.Regs[r], before.Regs[r]
 		switch {
 		case r >= guestabi.CF && r <= guestabi.DF || r == guestabi.LastPC || r == guestabi.Fuel:

@@ -32,11 +32,8 @@ func TestSuggestCases(t *testing.T) {
 	cpu := startCPU(t)
 	g := NewGenerator(1, func(op x86asm.Op) bool { return !have[op.String()] && (want["ALL"] || want[op.String()]) })
 	for _, op := range g.Ops() {
-		for _, family := range lift.Families() {
-			if row, ok := family.Rows[op]; ok {
-				suggest(t, cpu, g, op, row)
-			}
-		}
+		row, _ := lift.Find(op)
+		suggest(t, cpu, g, op, row)
 	}
 }
 
@@ -76,7 +73,12 @@ func suggest(t *testing.T, cpu *CPU, g *Generator, op x86asm.Op, row lift.Row) {
 			continue
 		}
 		form := formOf(in)
-		if forms[form] >= 2 || c.Code[0] == 0xf2 && in.Repne || in.MemBytes == 16 && form != "reg" && !aligned(c, in) {
+		for i := range in.Args {
+			if in.ArgSize(i) == 32 {
+				form += " wide"
+			}
+		}
+		if forms[form] >= 2 || c.Code[0] == 0xf2 && in.Repne || in.MemBytes == 16 && c.Code[0] != vex2 && c.Code[0] != vex3 && form != "reg" && !aligned(c, in) {
 			continue
 		}
 		c.State = relevant(c, in, row)
@@ -142,16 +144,23 @@ func address(st *interp.State, m x86asm.Mem) uint64 {
 func relevant(c Case, in x86.Inst, row lift.Row) *interp.State {
 	st := DefaultState()
 	keep := func(r guestabi.Reg) { st.Regs[r] = c.State.Regs[r] }
+	keepVector := func(a x86asm.Reg) {
+		if n, ok := vectorNumber(a); ok {
+			keep(guestabi.XMM0 + n)
+			if a >= x86asm.Y0 {
+				keep(guestabi.YMMH0 + n)
+			}
+		}
+	}
 	for _, a := range in.Args {
 		switch a := a.(type) {
 		case x86asm.Reg:
 			if r, ok := wholeReg(a); ok {
 				keep(r)
 			}
-			if a >= x86asm.X0 && a <= x86asm.X15 {
-				keep(guestabi.XMM0 + guestabi.Reg(a-x86asm.X0))
-			}
+			keepVector(a)
 		case x86asm.Mem:
+			keepVector(a.Index)
 			for _, r := range []x86asm.Reg{a.Base, a.Index} {
 				if r, ok := wholeReg(r); ok {
 					keep(r)

@@ -77,6 +77,7 @@ func (w *wasmMachine) runGroups(groups [][]Case) [][]Result {
 		entries = append(entries, artifact.UnitEntry{
 			Low: CodeAt, High: CodeAt + uint64(len(group[0].Code)),
 			ExportEnter: name + "." + guestabi.ExportEnter, ExportAdmitted: name + "." + guestabi.ExportAdmitted,
+			CPU: guestabi.CPUv3.String(),
 		})
 		of = append(of, i)
 	}
@@ -109,7 +110,7 @@ func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
 }
 
 func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitEntry, groups [][]Case, of []int, results [][]Result) error {
-	inputs[0].Module = guestabi.Runtime(len(entries))
+	inputs[0].Module = guestabi.RuntimeOf(guestabi.CPUv3, len(entries))
 	linked, err := wasm.Link(inputs)
 	if err != nil {
 		return fmt.Errorf("linking: %w", err)
@@ -193,6 +194,9 @@ func contextOf(st *interp.State) *guestabi.Context {
 		v := st.Regs[guestabi.XMM0+guestabi.Reg(i)]
 		binary.LittleEndian.PutUint64(c.XMM[i][:], v.Lo)
 		binary.LittleEndian.PutUint64(c.XMM[i][8:], v.Hi)
+		h := st.Regs[guestabi.YMMH0+guestabi.Reg(i)]
+		binary.LittleEndian.PutUint64(c.YMMH[i][:], h.Lo)
+		binary.LittleEndian.PutUint64(c.YMMH[i][8:], h.Hi)
 	}
 	return c
 }
@@ -203,6 +207,7 @@ func setContext(st *interp.State, c *guestabi.Context) {
 	}
 	for i := range c.XMM {
 		st.Regs[guestabi.XMM0+guestabi.Reg(i)] = interp.Val{Lo: binary.LittleEndian.Uint64(c.XMM[i][:]), Hi: binary.LittleEndian.Uint64(c.XMM[i][8:])}
+		st.Regs[guestabi.YMMH0+guestabi.Reg(i)] = interp.Val{Lo: binary.LittleEndian.Uint64(c.YMMH[i][:]), Hi: binary.LittleEndian.Uint64(c.YMMH[i][8:])}
 	}
 	SetRFLAGS(st, c.RFLAGS)
 	st.Regs[guestabi.FSBase].Lo, st.Regs[guestabi.GSBase].Lo = c.FSBase, c.GSBase

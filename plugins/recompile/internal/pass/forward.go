@@ -8,7 +8,7 @@ import (
 // forward replaces reads of registers by the value that the block has last
 // written or read, and removes writes of what the register holds already.
 func forward(_ *Context, f *ir.Func) {
-	var known [guestabi.NumRegs]ir.Value
+	var known [guestabi.EndRegs]ir.Value
 	var alias []ir.Value
 	for _, b := range f.Blocks {
 		for i := range known {

@@ -242,9 +242,21 @@ func deadRegs(c *Context, f *ir.Func) {
 		// The stack pointer is in sync at the end of each block, whoever reads
 		// it: see ir.StackPos.
 		live := l.out(c.Flags, b) | ir.RegSetOf(guestabi.RSP)
+		rewritten := uint64(0) // upper halves of ymm registers, which are in no RegSet
 		for i := len(b.Insts) - 1; i >= 0; i-- {
 			in := &b.Insts[i]
 			bit := ir.RegSetOf(in.Reg)
+			if in.Reg >= ir.NumRegs {
+				switch half := uint64(1) << (in.Reg - ir.NumRegs); {
+				case in.Op == ir.Get:
+					rewritten &^= half
+				case rewritten&half != 0:
+					kill(in)
+				default:
+					rewritten |= half
+				}
+				continue
+			}
 			switch in.Op {
 			case ir.Get:
 				live |= bit

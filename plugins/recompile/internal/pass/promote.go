@@ -175,7 +175,7 @@ func (p *promoter) choose(loop *cfg.Loop, blocks []*ir.Block) ir.RegSet {
 		depth := p.l.Loops[p.l.In[b.ID]].Depth - loop.Depth
 		w := 1 << (3 * min(depth, 4))
 		for i := range b.Insts {
-			if in := &b.Insts[i]; in.Op == ir.Get || in.Op == ir.Set {
+			if in := &b.Insts[i]; (in.Op == ir.Get || in.Op == ir.Set) && in.Reg < guestabi.NumRegs {
 				weight[in.Reg] += w
 				setsRSP = setsRSP || in.Op == ir.Set && in.Reg == guestabi.RSP
 			}

@@ -58,12 +58,12 @@ func countLanes(b *ir.Block, scalar, vector *[guestabi.NumRegs]int) {
 	from := make(map[ir.Value]ir.Reg)
 	for i := range b.Insts {
 		in := &b.Insts[i]
-		if in.Op == ir.Get && in.Reg >= guestabi.XMM0 {
+		if in.Op == ir.Get && ir.IsXMM(in.Reg) {
 			from[ir.Value(i)] = in.Reg
 			continue
 		}
 		if in.Op == ir.Set {
-			if in.Reg >= guestabi.XMM0 {
+			if ir.IsXMM(in.Reg) {
 				switch b.Insts[in.Args[0]].Op {
 				case ir.F64x2ReplaceLane, ir.V128Load64Zero:
 					scalar[in.Reg]++

@@ -14,6 +14,9 @@ typedef unsigned long u64;
 #define CODE_OFFSET 0x800
 #define DATA_PAGE 0x20000000UL
 #define PAGE 4096
+#define XSAVE_MAGIC 0x46505853 // FP_XSTATE_MAGIC1: the frame is one of XSAVE
+#define XSAVE_YMMH 576
+#define XSAVE_AVX 4
 
 #define MAX_CODE 128
 #define RECORDS 512
@@ -26,6 +29,7 @@ struct record {
 	u32 mxcsr, code_len;
 	u8 code[MAX_CODE];
 	u8 fx[512];
+	u8 ymmh[256];
 	u8 mem[PAGE];
 	u8 pad[16];
 };
@@ -107,6 +111,13 @@ static void handler(int sig, void *info, struct frame *f)
 		for (int i = 0; i < 16; i++)
 			next->gpr[i] = *regs[i];
 		copy(next->fx, f->fpstate, 512);
+		if (*(u32 *)(f->fpstate + 464) == XSAVE_MAGIC) {
+			if (*(u64 *)(f->fpstate + 512) & XSAVE_AVX)
+				copy(next->ymmh, f->fpstate + XSAVE_YMMH, 256);
+			else
+				for (int i = 0; i < 256; i++)
+					next->ymmh[i] = 0;
+		}
 		copy(next->mem, (u8 *)DATA_PAGE, PAGE);
 		next++;
 	}
@@ -129,8 +140,10 @@ static void handler(int sig, void *info, struct frame *f)
 	copy(f->fpstate, next->fx, 416); // what lies above describes the frame
 	*(u32 *)(f->fpstate + 24) = next->mxcsr & 0xffff;
 	*(u32 *)(f->fpstate + 28) = 0xffff;
-	if (*(u32 *)(f->fpstate + 464) == 0x46505853) // an XSAVE frame: x87 and SSE count as set
-		*(u64 *)(f->fpstate + 512) |= 3;
+	if (*(u32 *)(f->fpstate + 464) == XSAVE_MAGIC) { // x87, SSE and AVX count as set
+		*(u64 *)(f->fpstate + 512) |= 3 | XSAVE_AVX;
+		copy(f->fpstate + XSAVE_YMMH, next->ymmh, 256);
+	}
 	if (fs_now != next->fs_base)
 		syscall3(158, 0x1002, fs_now = next->fs_base, 0);
 	if (gs_now != next->gs_base)
