@@ -352,7 +352,7 @@ func (b *Builder) GuestAddr(addr uint64) Value {
 
 // GuestAddr32 appends the guest address whose link-time value is addr, as i32.
 func (b *Builder) GuestAddr32(addr uint64) Value {
-	return b.Emit(Inst{Op: GuestAddr32, Imm: int64(addr)})
+	return b.Emit(Inst{Op: GuestAddr32, Imm: int64(uint32(addr))})
 }
 
 // Get appends a read of r.
