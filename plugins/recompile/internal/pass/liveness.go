@@ -15,9 +15,16 @@ var stateSet = (ir.RegSet(1)<<guestabi.NumRegs - 1) &^ flagSet
 // FlagSummary says which status flags are read across functions of a unit. By
 // the SysV ABI no flag is live across a call or return; hand-written code may
 // break that, so it is found out. A flag that a return site reads is live at the
-// returns of the function that is called there, and of those that it leaves for;
-// after an indirect call, at all returns. A flag that a function reads at its
-// start is live at calls of that function, and at indirect calls and jumps.
+// returns of the function that is called there, and of those that it jumps to. A
+// flag that a function reads at its start is live at calls of that function, and
+// at indirect calls and jumps.
+//
+// Behind an indirect call or jump nobody knows who passes a flag on. Compilers
+// leave what looks like a reader of flags after calls that do not return, and
+// one of these would keep every flag of every function alive. So there only
+// what is read at once counts: by the block after an indirect call, and by a function
+// itself, not by those that it returns to; neither in functions with unknown
+// instructions, which are data mostly.
 //
 // Code of other units is not looked at: a unit may rely on its own return
 // sites only, and a library whose callers in other units read flags that it
@@ -66,11 +73,17 @@ func (s *FlagSummary) indirect(f *ir.Func) ir.RegSet {
 // AllFlags is the summary that takes every flag for live everywhere.
 func AllFlags() *FlagSummary { return &FlagSummary{Returns: flagSet, Any: flagSet} }
 
-// Summarize finds the flags that are read across functions.
+// Summarize finds the flags that are read across functions. It removes the
+// flags that are written again within their block: what computes one from its
+// old value (a shift by cl) would look like a reader.
 func Summarize(funcs []*ir.Func) *FlagSummary {
 	s := &FlagSummary{Entries: map[uint32]ir.RegSet{}, holder: map[uint32]int{}, leaves: make([]ir.RegSet, len(funcs)), jumps: make([]ir.RegSet, len(funcs)), jumped: map[uint32]bool{}}
 	lives := make([]*liveness, len(funcs))
 	for i, f := range funcs {
+		for _, b := range f.Blocks {
+			killDead(b, ^ir.RegSet(0), flagSet)
+		}
+		deadCode(nil, f)
 		lives[i] = newLiveness(f, true)
 		s.holder[f.PC] = i
 	}
@@ -88,58 +101,76 @@ func Summarize(funcs []*ir.Func) *FlagSummary {
 			}
 		}
 	}
-	for changed := true; changed; {
-		changed = false
-		for i, f := range funcs {
-			lives[i].solve(s, flagSet)
-			if s.merge(i, f, lives[i]) {
-				changed = true
+	for _, merge := range [...]func(int, *ir.Func, *liveness) bool{s.mergeStarts, s.mergeAll} {
+		for changed := true; changed; {
+			changed = false
+			for i, f := range funcs {
+				lives[i].solve(s, flagSet)
+				if merge(i, f, lives[i]) {
+					changed = true
+				}
 			}
 		}
 	}
 	return s
 }
 
-// merge takes the results for f, function number i, into s and reports whether
-// s grew.
-func (s *FlagSummary) merge(i int, f *ir.Func, l *liveness) bool {
-	grew := false
-	add := func(set *ir.RegSet, more ir.RegSet) {
-		if more&^*set != 0 {
-			*set |= more
+// add adds more to set and reports whether that grew.
+func add(set *ir.RegSet, more ir.RegSet) bool {
+	grew := more&^*set != 0
+	*set |= more
+	return grew
+}
+
+// mergeStarts takes into s what f, function number i, reads at its entries, and
+// reports whether s grew. Nothing is live at returns yet.
+func (s *FlagSummary) mergeStarts(i int, f *ir.Func, l *liveness) bool {
+	grew := s.mergeEntries(i, f, l)
+	for j, b := range f.Blocks {
+		if b.Entry && !l.site[j] && b.PC == f.PC && !s.jumped[b.PC] && !l.unknown && add(&s.Any, l.in[j]&flagSet) {
 			grew = true
 		}
 	}
-	leave := func(pc uint32, direct bool, live ir.RegSet) {
-		if to, ok := s.holder[pc]; ok && direct {
-			add(&s.leaves[to], live)
-		} else {
-			add(&s.Returns, live)
+	return grew
+}
+
+// mergeEntries takes what is live at the entries of f into s.
+func (s *FlagSummary) mergeEntries(i int, f *ir.Func, l *liveness) (grew bool) {
+	for j, b := range f.Blocks {
+		if !b.Entry {
+			continue
+		}
+		in := l.in[j] & flagSet
+		if old := s.Entries[b.PC]; in&^old != 0 {
+			s.Entries[b.PC] = old | in
+			grew = true
+		}
+		if !l.site[j] && add(&s.jumps[i], in) {
+			grew = true
 		}
 	}
-	for j, b := range f.Blocks {
-		if b.Entry {
-			in := l.in[j] & flagSet
-			if old := s.Entries[b.PC]; in&^old != 0 {
-				s.Entries[b.PC] = old | in
-				grew = true
-			}
-			if !l.site[j] {
-				add(&s.jumps[i], in)
-				if b.PC == f.PC && !s.jumped[b.PC] {
-					add(&s.Any, in)
-				}
-			}
+	return grew
+}
+
+// mergeAll takes into s what is live at the entries of f, function number i, and
+// at the returns of those that it calls and jumps to, and reports whether s
+// grew.
+func (s *FlagSummary) mergeAll(i int, f *ir.Func, l *liveness) bool {
+	grew := s.mergeEntries(i, f, l)
+	leave := func(pc uint32, live ir.RegSet) {
+		if to, ok := s.holder[pc]; ok && add(&s.leaves[to], live) {
+			grew = true
 		}
-		switch t := &b.Term; t.Kind {
-		case ir.TermCall:
-			if t.To != ir.NoBlock {
-				leave(t.PC, t.Target == ir.None, l.in[t.To]&flagSet)
-			}
-		case ir.TermTail:
-			leave(t.PC, true, s.leaves[i])
-		case ir.TermIndirect:
-			leave(0, false, s.leaves[i])
+	}
+	for _, b := range f.Blocks {
+		switch t := &b.Term; {
+		case t.Kind == ir.TermTail:
+			leave(t.PC, s.leaves[i])
+		case t.Kind != ir.TermCall || t.To == ir.NoBlock:
+		case t.Target == ir.None:
+			leave(t.PC, l.in[t.To]&flagSet)
+		case !l.unknown && add(&s.Returns, l.use[t.To]&flagSet):
+			grew = true
 		}
 	}
 	return grew
@@ -154,6 +185,7 @@ type liveness struct {
 	use, def []ir.RegSet
 	in       []ir.RegSet
 	site     []bool // reached by the return of a call: no flag survives a longjmp to there
+	unknown  bool   // f holds an instruction that is not known
 }
 
 // newLiveness finds what each block uses and defines. acrossOnly leaves out the
@@ -165,6 +197,9 @@ func newLiveness(f *ir.Func, acrossOnly bool) *liveness {
 	for i, b := range f.Blocks {
 		if k := b.Term.Kind; (k == ir.TermCall || k == ir.TermSyscall) && b.Term.To != ir.NoBlock {
 			l.site[b.Term.To] = true
+		}
+		if b.Term.Kind == ir.TermFault && b.Term.Fault == guestabi.FaultUndefined {
+			l.unknown = true
 		}
 		for j := range b.Insts {
 			switch in := &b.Insts[j]; in.Op {
@@ -241,32 +276,37 @@ func deadRegs(c *Context, f *ir.Func) {
 	for _, b := range f.Blocks {
 		// The stack pointer is in sync at the end of each block, whoever reads
 		// it: see ir.StackPos.
-		live := l.out(c.Flags, b) | ir.RegSetOf(guestabi.RSP)
-		rewritten := uint64(0) // upper halves of ymm registers, which are in no RegSet
-		for i := len(b.Insts) - 1; i >= 0; i-- {
-			in := &b.Insts[i]
-			bit := ir.RegSetOf(in.Reg)
-			if in.Reg >= ir.NumRegs {
-				switch half := uint64(1) << (in.Reg - ir.NumRegs); {
-				case in.Op == ir.Get:
-					rewritten &^= half
-				case rewritten&half != 0:
-					kill(in)
-				default:
-					rewritten |= half
-				}
+		killDead(b, l.out(c.Flags, b)|ir.RegSetOf(guestabi.RSP), ^ir.RegSet(0))
+	}
+}
+
+// killDead removes the writes in b of those registers of mask that are dead,
+// given those that are live at its end.
+func killDead(b *ir.Block, live, mask ir.RegSet) {
+	rewritten := uint64(0) // upper halves of ymm registers, which are in no RegSet
+	for i := len(b.Insts) - 1; i >= 0; i-- {
+		in := &b.Insts[i]
+		bit := ir.RegSetOf(in.Reg)
+		if in.Reg >= ir.NumRegs {
+			switch half := uint64(1) << (in.Reg - ir.NumRegs); {
+			case in.Op == ir.Get:
+				rewritten &^= half
+			case rewritten&half != 0:
+				kill(in)
+			default:
+				rewritten |= half
+			}
+			continue
+		}
+		switch in.Op {
+		case ir.Get:
+			live |= bit
+		case ir.Set:
+			if mask&bit&^live != 0 {
+				kill(in)
 				continue
 			}
-			switch in.Op {
-			case ir.Get:
-				live |= bit
-			case ir.Set:
-				if live&bit == 0 {
-					kill(in)
-					continue
-				}
-				live &^= bit
-			}
+			live &^= bit
 		}
 	}
 }

@@ -349,3 +349,46 @@ b1 0x1010
 		t.Error("positions of different epochs have a distance")
 	}
 }
+
+// TestFlagSummaryBehindIndirect: what follows a call that does not return looks
+// like a reader of flags; that must not keep those of all functions alive.
+func TestFlagSummaryBehindIndirect(t *testing.T) {
+	var funcs []*ir.Func
+	for _, text := range []string{`
+func "caller" 0x1000
+b0 0x1000 entry
+  call 0x2000 returning 0x1005 b1
+b1 0x1005 entry
+  v0 = Get cf
+  branch v0 b2 b2
+b2 0x1007
+  v0 = I32Const 1
+  ret v0
+`, `
+func "thrower" 0x2000
+b0 0x2000 entry
+  v0 = I32Const 0x5000
+  indirect v0
+`, `
+func "shift" 0x3000
+b0 0x3000 entry
+  v0 = Get cf
+  v1 = I32Const 1
+  v2 = Get rcx
+  v3 = I32WrapI64 v2
+  v4 = Select v1 v0 v3
+  Set cf v4
+  Set cf v1
+  ret v1
+`} {
+		f, err := ir.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		funcs = append(funcs, f)
+	}
+	s := Summarize(funcs)
+	if s.Any != 0 || s.Returns != 0 || s.Entries[0x3000] != 0 {
+		t.Errorf("live at unknown entries %v, at all returns %v, at the shift %v", s.Any.Regs(), s.Returns.Regs(), s.Entries[0x3000].Regs())
+	}
+}
