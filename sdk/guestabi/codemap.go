@@ -11,10 +11,11 @@ import (
 // A code map says where the guest stands when a wasm instruction traps. It has
 // one entry for each instruction of a function that may stop it (see Stops), in
 // the order of the code: linking changes the offsets of instructions but not
-// their order. An entry is a number: twice the zigzag difference of its PC to
-// that of the entry before (to the function's PC at first), plus one if the
-// stack pointer's offset follows, as a zigzag number; else that is the one of
-// the entry before (0 at first).
+// their order. An entry is a number: four times the difference of its PC to that
+// of the entry before (to the function's PC at first), see difference, plus two
+// if the registers of its address are not exact, plus one if the stack pointer's
+// offset follows, as a zigzag number; else that is the one of the entry before
+// (0 at first).
 
 // CodeMap builds the code map of one function.
 type CodeMap struct {
@@ -30,11 +31,14 @@ func NewCodeMap(pc uint32) *CodeMap {
 	return &CodeMap{b: binary.AppendUvarint(nil, uint64(pc)), pc: pc}
 }
 
-// Add appends an entry: the link-time address of a guest instruction, and what
-// has to be added to the global rsp to give the guest's stack pointer at its
-// start.
-func (m *CodeMap) Add(pc uint32, sp int32) {
-	v := zigzag(int32(pc-m.pc)) << 1
+// Add appends an entry: the link-time address of a guest instruction, what has
+// to be added to the global rsp to give the guest's stack pointer at its start,
+// and whether the registers that an address is made of are stale.
+func (m *CodeMap) Add(pc uint32, sp int32, stale bool) {
+	v := difference(int32(pc-m.pc)) << 2
+	if stale {
+		v |= 2
+	}
 	if sp != m.sp {
 		v |= 1
 	}
@@ -55,11 +59,39 @@ func (m *CodeMap) Bytes() []byte { return m.b }
 func zigzag(v int32) uint64   { return uint64(uint32(v<<1 ^ v>>31)) }
 func unzigzag(v uint64) int32 { return int32(uint32(v)>>1) ^ -int32(v&1) }
 
+// Differences from -nearBack to nearAhead-1 are numbers from 0, so that most
+// entries take a byte; the others are zigzag numbers after those.
+const (
+	nearBack  = 4
+	nearAhead = 27
+)
+
+func difference(d int32) uint64 {
+	if d >= -nearBack && d < nearAhead {
+		return uint64(d + nearBack)
+	}
+	return nearBack + nearAhead + zigzag(d)
+}
+
+func undifference(v uint64) int32 {
+	if v < nearBack+nearAhead {
+		return int32(v) - nearBack
+	}
+	return unzigzag(v - nearBack - nearAhead)
+}
+
+// CodePlace is an entry of a code map: see CodeMap.Add.
+type CodePlace struct {
+	PC    uint32
+	SP    int32
+	Stale bool
+}
+
 // errCodeMap is the fault of a code map that ends too early.
 var errCodeMap = errors.New("the code map ends too early")
 
 // FindCode looks up entry number n of an encoded map.
-func FindCode(m []byte, n int) (pc uint32, sp int32, err error) {
+func FindCode(m []byte, n int) (p CodePlace, err error) {
 	next := func() uint64 {
 		v, size := binary.Uvarint(m)
 		if size <= 0 {
@@ -69,15 +101,16 @@ func FindCode(m []byte, n int) (pc uint32, sp int32, err error) {
 		m = m[size:]
 		return v
 	}
-	pc = uint32(next())
+	p.PC = uint32(next())
 	for ; n >= 0 && err == nil; n-- {
 		v := next()
-		pc += uint32(unzigzag(v >> 1))
+		p.PC += uint32(undifference(v >> 2))
+		p.Stale = v&2 != 0
 		if v&1 != 0 {
-			sp = unzigzag(next())
+			p.SP = unzigzag(next())
 		}
 	}
-	return pc, sp, err
+	return p, err
 }
 
 // Stops reports whether an instruction of a function that was translated may

@@ -7,14 +7,14 @@ import (
 )
 
 func TestCodeMap(t *testing.T) {
-	type entry struct {
-		pc uint32
-		sp int32
+	entries := []CodePlace{{0x401000, 0, true}, {0x401003, -8, false}, {0x401003, -8, true}, {0x40100a, -16, true}, {0x400ff0, 0, false},
+		{0xfffffff0, 1 << 23, false}, {0, -(1 << 23), true}, {0x401000, 0, false}}
+	for d := int32(-70); d < 70; d++ {
+		entries = append(entries, CodePlace{entries[len(entries)-1].PC + uint32(d), d, d%3 == 0})
 	}
-	entries := []entry{{0x401000, 0}, {0x401003, -8}, {0x401003, -8}, {0x40100a, -16}, {0x400ff0, 0}, {0xfffffff0, 1 << 23}, {0, -(1 << 23)}, {0x401000, 0}}
 	m := NewCodeMap(0x401000)
 	for _, e := range entries {
-		m.Add(e.pc, e.sp)
+		m.Add(e.PC, e.SP, e.Stale)
 	}
 	if m.Len() != len(entries) {
 		t.Errorf("the map has %d entries, want %d", m.Len(), len(entries))
@@ -29,12 +29,11 @@ func TestCodeMap(t *testing.T) {
 		t.Errorf("read maps %v of units %v", out, units)
 	}
 	for i, e := range entries {
-		pc, sp, err := FindCode(out[1], i)
-		if err != nil || pc != e.pc || sp != e.sp {
-			t.Errorf("entry %d is %#x, %d (%v), want %#x, %d", i, pc, sp, err, e.pc, e.sp)
+		if p, err := FindCode(out[1], i); err != nil || p != e {
+			t.Errorf("entry %d is %v (%v), want %v", i, p, err, e)
 		}
 	}
-	if _, _, err := FindCode(out[1], len(entries)); err == nil {
+	if _, err := FindCode(out[1], len(entries)); err == nil {
 		t.Error("there is an entry behind the last one")
 	}
 	for n := range maps {

@@ -66,9 +66,9 @@ func (t *Task) trapped(err error) guestabi.PC {
 }
 
 // memoryFault returns the signal for an access outside of guest memory. The
-// address is computed from the instruction: if a register that it depends on is
-// not exact (see machine.Trap), that address is one that cannot have faulted,
-// and 0 is told, because most faults are those of null pointers.
+// address is computed from the instruction. If the registers that it is made of
+// are not exact (see machine.Trap), they are taken for 0, because most faults
+// are those of null pointers.
 func (t *Task) memoryFault(trap *machine.Trap) linux.Siginfo {
 	var info linux.Siginfo
 	info.Signo, info.Code = linux.SIGSEGV, linux.SEGV_MAPERR
@@ -76,7 +76,7 @@ func (t *Task) memoryFault(trap *machine.Trap) linux.Siginfo {
 	if trap.Place != nil {
 		return info
 	}
-	a, ok := t.faultingAccess(trap.PC)
+	a, ok := t.faultingAccess(trap)
 	switch {
 	case !ok:
 	case a.Addr+1<<47 >= 1<<48: // not canonical: a #GP
@@ -95,22 +95,28 @@ func (t *Task) memoryFault(trap *machine.Trap) linux.Siginfo {
 // maxInstruction is the length of the longest instruction in bytes.
 const maxInstruction = 15
 
-// faultingAccess returns the first access of the instruction at pc to an
+// faultingAccess returns the first access of the instruction that trapped to an
 // address outside of guest memory.
-func (t *Task) faultingAccess(pc guestabi.PC) (x86.Access, bool) {
+func (t *Task) faultingAccess(trap *machine.Trap) (x86.Access, bool) {
 	var code [maxInstruction]byte
 	n := len(code)
-	for ; n > 0 && t.CopyIn(uint64(pc), code[:n]) != nil; n-- {
+	for ; n > 0 && t.CopyIn(uint64(trap.PC), code[:n]) != nil; n-- {
 	}
-	in, err := x86.Decode(code[:n], uint64(pc))
+	in, err := x86.Decode(code[:n], uint64(trap.PC))
 	if err != nil {
 		return x86.Access{}, false
 	}
 	var c guestabi.Context
 	t.machine.SaveContext(&c)
-	for _, a := range in.Accesses(&c.GPR, c.FSBase, c.GSBase) {
-		if !t.machine.Reaches(uint32(a.Addr), max(a.Size, 1)) {
-			return a, true
+	null := [guestabi.NumGPR]uint64{guestabi.RSP: c.GPR[guestabi.RSP]}
+	for _, regs := range []*[guestabi.NumGPR]uint64{&c.GPR, &null} {
+		if trap.Stale && regs != &null {
+			continue
+		}
+		for _, a := range in.Accesses(regs, c.FSBase, c.GSBase) {
+			if !t.machine.Reaches(uint32(a.Addr), max(a.Size, 1)) {
+				return a, true
+			}
 		}
 	}
 	return x86.Access{}, false

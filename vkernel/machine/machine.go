@@ -81,12 +81,14 @@ const (
 // Trap is the error of Machine.Run. Memory is as of the last instruction that
 // was completed. If Place is nil then PC is that of the instruction that
 // trapped, and rsp is what it was when that began; other registers may be those
-// of the last point at which they were in sync. Else Place says why the place of
+// of the last point at which they were in sync, among them, if Stale, those that
+// the address is made of. Else Place says why the place of
 // the trap is not known, and PC is the target of the last call.
 type Trap struct {
 	Kind  TrapKind
 	PC    guestabi.PC
 	Place error
+	Stale bool
 	Err   error
 }
 

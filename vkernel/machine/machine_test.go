@@ -180,6 +180,9 @@ func TestTraps(t *testing.T) {
 				if want := testBase + 0x1000*(w.u.pc(c.routine)-testBase+1) + guestabi.PC(c.entry); trap.Place != nil || trap.PC != want {
 					t.Errorf("%s(%#x): trap at %#x (%v), want %#x", c.routine, c.rdi, trap.PC, trap.Place, want)
 				}
+				if trap.Stale != (c.entry == 3) {
+					t.Errorf("%s(%#x): stale: %v", c.routine, c.rdi, trap.Stale)
+				}
 				rsp += 8 * uint64(c.entry+1)
 			} else if trap.Place == nil {
 				t.Errorf("%s(%#x): the trap has an exact place, %#x", c.routine, c.rdi, trap.PC)

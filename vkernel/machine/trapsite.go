@@ -34,12 +34,10 @@ type site struct {
 	offset   int    // in the function's code
 }
 
-// guestSite is a place in guest code, and what has to be added to the global
-// rsp to give the stack pointer there.
+// guestSite is a place in guest code.
 type guestSite struct {
 	unit int
-	pc   uint32 // link-time
-	sp   int32
+	guestabi.CodePlace
 }
 
 // trapSites finds where traps happened, for one engine.
@@ -293,9 +291,9 @@ func (t *trapSites) guest(s site) (guestSite, error) {
 	if err != nil {
 		return guestSite{}, fmt.Errorf("function %d: %w", s.function, err)
 	}
-	pc, sp, err := guestabi.FindCode(t.codeMaps[s.function], n)
+	place, err := guestabi.FindCode(t.codeMaps[s.function], n)
 	if err != nil {
 		return guestSite{}, fmt.Errorf("function %d: %w", s.function, err)
 	}
-	return guestSite{unit: t.units[s.function], pc: pc, sp: sp}, nil
+	return guestSite{t.units[s.function], place}, nil
 }

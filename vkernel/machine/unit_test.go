@@ -57,7 +57,7 @@ func codeMapOf(i int) []byte {
 	pc := uint32(testBase + 0x1000*(i+1))
 	m := guestabi.NewCodeMap(pc)
 	for k := range 10 {
-		m.Add(pc+uint32(k), int32(8*(k+1)))
+		m.Add(pc+uint32(k), int32(8*(k+1)), k == 3)
 	}
 	return m.Bytes()
 }

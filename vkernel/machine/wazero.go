@@ -355,12 +355,12 @@ func (m *wazeroMachine) place(t *Trap) error {
 	if s.unit >= len(m.engine.units) {
 		return fmt.Errorf("%w: it is in unit %d of %d", errPlace, s.unit, len(m.engine.units))
 	}
-	t.PC = s.pc
+	t.PC, t.Stale = s.PC, s.Stale
 	if base := m.engine.units[s.unit].ExportBase; base != "" {
 		t.PC += guestabi.PC(m.global(base))
 	}
 	rsp := guestabi.RSP.String()
-	return m.setGlobal(rsp, m.global(rsp)+uint64(int64(s.sp)))
+	return m.setGlobal(rsp, m.global(rsp)+uint64(int64(s.SP)))
 }
 
 // global returns the value of an exported global, 0 if there is none.

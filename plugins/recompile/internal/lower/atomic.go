@@ -24,7 +24,7 @@ func (x *fn) atomic(in *ir.Inst, row *ir.Row) {
 		for _, v := range in.Args[1:len(row.Args)] {
 			x.value(v)
 		}
-		x.mayStop(in.PC, in.SP)
+		x.mayStop(in)
 		x.body.MemArg(wasm.Opcode(row.Wasm), align, offset)
 		return
 	}
@@ -57,7 +57,7 @@ func (x *fn) atomic(in *ir.Inst, row *ir.Row) {
 			x.body.Op(wasm.OpI64ExtendI32U)
 		}
 	}
-	x.mayStop(in.PC, in.SP)
+	x.mayStop(in)
 	x.body.Call(x.env.Helpers[guestabi.FuncAtomic])
 	if row.Result == ir.I32 {
 		x.body.Op(wasm.OpI32WrapI64)
@@ -66,7 +66,7 @@ func (x *fn) atomic(in *ir.Inst, row *ir.Row) {
 	for _, l := range locals[:len(row.Args)] {
 		x.body.LocalGet(l)
 	}
-	x.mayStop(in.PC, in.SP)
+	x.mayStop(in)
 	x.body.MemArg(wasm.Opcode(row.Wasm), align, offset)
 	x.body.End()
 	for i, l := range locals[:len(row.Args)] {

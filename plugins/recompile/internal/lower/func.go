@@ -63,7 +63,8 @@ type fn struct {
 	state   blockState
 
 	codeMap *guestabi.CodeMap
-	sp      ir.StackPos // what the global rsp holds here
+	sp      ir.StackPos                // what the global rsp holds here
+	holds   [guestabi.R15 + 1]ir.Value // what the globals hold; None: as at the block's start, or not known
 }
 
 // Func lowers f.
@@ -107,18 +108,6 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 	code = x.body.Func(env.FuncType, label)
 	code.Note = x.codeMap.Bytes()
 	return code, false, nil
-}
-
-// mayStop notes that the next wasm instruction, which is part of the guest
-// instruction at link-time address pc, may stop the function: the code map has
-// an entry for each that guestabi.Stops is true of. The stack pointer stands at
-// sp then.
-func (x *fn) mayStop(pc uint32, sp ir.StackPos) {
-	distance, ok := sp.Sub(x.sp)
-	if !ok {
-		distance = 0 // the global is the best that is known
-	}
-	x.codeMap.Add(pc, distance)
 }
 
 // refusal is the body of a function that is too large to be translated: a miss
@@ -351,7 +340,7 @@ func (x *fn) block(p int, b *ir.Block) {
 		x.safepoint(b)
 	}
 	x.begin(b)
-	x.sp = 0
+	x.beginPlaces()
 	for i := range b.Insts {
 		x.root(i)
 	}
@@ -400,7 +389,7 @@ func (x *fn) emitSlow() {
 		x.b = b
 		x.spill(b.Dirty)
 		x.pc(b.PC)
-		x.mayStop(b.PC, ir.UnknownStack)
+		x.codeMap.Add(b.PC, 0, false)
 		x.body.Call(x.env.Helpers[guestabi.FuncSafepoint])
 		x.body.LocalTee(localPC)
 		x.pc(b.PC)

@@ -180,10 +180,10 @@ func checkCodeMaps(t testing.TB, unit *wasm.Module) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := guestabi.FindCode(m, n-1); err != nil && n > 0 {
+		if _, err := guestabi.FindCode(m, n-1); err != nil && n > 0 {
 			t.Errorf("the code map of function %d (%s) has fewer than %d entries: %v", i, unit.Funcs[i].Label, n, err)
 		}
-		if _, _, err := guestabi.FindCode(m, n); err == nil {
+		if _, err := guestabi.FindCode(m, n); err == nil {
 			t.Errorf("the code map of function %d (%s) has more than %d entries", i, unit.Funcs[i].Label, n)
 		}
 	}

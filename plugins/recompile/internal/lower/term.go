@@ -178,7 +178,7 @@ func (x *fn) syscall(p int, t *ir.Term) {
 		x.body.GlobalGet(x.env.Globals[r])
 	}
 	x.pc(t.ReturnPC)
-	x.mayStop(t.ReturnPC, x.sp)
+	x.codeMap.Add(t.ReturnPC, 0, false)
 	x.body.Call(x.env.Helpers[guestabi.FuncSyscall])
 	if t.To == ir.NoBlock {
 		// There is no code to go on at: the dispatcher will say so.

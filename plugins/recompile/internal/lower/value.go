@@ -210,7 +210,7 @@ func (x *fn) access(in *ir.Inst, row *ir.Row) {
 	for i := 1; i < len(row.Args); i++ {
 		x.value(in.Args[i])
 	}
-	x.mayStop(in.PC, in.SP)
+	x.mayStop(in)
 	x.body.MemArg(wasm.Opcode(row.Wasm), 0, offset)
 }
 
@@ -278,7 +278,10 @@ func specials() *[ir.NumOps]lowerFunc {
 			x.value(in.Args[0])
 			x.addConst(int32(in.Imm) - guestabi.AddrBias)
 		},
-		ir.Get: func(x *fn, in *ir.Inst, _ ir.Value) { x.getReg(in.Reg) },
+		ir.Get: func(x *fn, in *ir.Inst, v ir.Value) {
+			x.getReg(in.Reg)
+			x.read(in, v)
+		},
 		ir.Set: func(x *fn, in *ir.Inst, _ ir.Value) {
 			x.value(in.Args[0])
 			if l, ok := x.localOf(in.Reg); ok {
@@ -286,9 +289,7 @@ func specials() *[ir.NumOps]lowerFunc {
 			} else {
 				x.setGlobal(in.Reg)
 			}
-			if in.Reg == guestabi.RSP {
-				x.sp = in.SP
-			}
+			x.wrote(in)
 		},
 		ir.I8x16Shuffle: func(x *fn, in *ir.Inst, _ ir.Value) {
 			x.args(in)
@@ -305,7 +306,7 @@ func specials() *[ir.NumOps]lowerFunc {
 			x.value(in.Args[1])
 			x.addConst(-guestabi.AddrBias)
 			x.value(in.Args[2])
-			x.mayStop(in.PC, in.SP)
+			x.mayStop(in)
 			x.body.MemoryCopy()
 		},
 		ir.MemFill: func(x *fn, in *ir.Inst, _ ir.Value) {
@@ -313,7 +314,7 @@ func specials() *[ir.NumOps]lowerFunc {
 			x.addConst(-guestabi.AddrBias)
 			x.value(in.Args[1])
 			x.value(in.Args[2])
-			x.mayStop(in.PC, in.SP)
+			x.mayStop(in)
 			x.body.MemoryFill()
 		},
 		ir.Helper: (*fn).helper,
@@ -362,7 +363,7 @@ func (x *fn) helper(in *ir.Inst, v ir.Value) {
 	if !ok {
 		panic("BUG: no host function called " + in.Helper)
 	}
-	x.mayStop(in.PC, in.SP)
+	x.mayStop(in)
 	x.body.Call(index)
 	results := x.env.HelperTypes[in.Helper].Results
 	values := make([]int, len(results))
