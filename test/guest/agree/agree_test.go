@@ -1,6 +1,10 @@
-// Package agree runs each C program of test/guest twice, on the real kernel
-// and under the vkernel, and compares output and exit status: a program states
-// what Linux does, and the real kernel proves it right. It has tests only.
+// Package agree runs each program of test/guest twice, on the real kernel and
+// under the vkernel, and compares output and exit status: a program states what
+// Linux does, and the real kernel proves it right. It has tests only.
+//
+// A program is a C or C++ file or a directory with a Go package. A file is
+// compiled once for each line of it that begins with "// build:", with what that
+// line says, or as byExtension says if it has none.
 package agree
 
 import (
@@ -37,28 +41,29 @@ var build = sync.OnceValues(func() (*built, error) {
 	if _, err := os.Stat(megabin); err != nil {
 		return nil, fmt.Errorf("%w: run `make build` first", err)
 	}
-	if _, err := exec.LookPath("musl-gcc"); err != nil {
-		return nil, fmt.Errorf("%w: install Debian's package musl-tools", err)
+	for tool, pkg := range map[string]string{"musl-gcc": "musl-tools", "gcc": "gcc", "g++": "g++"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return nil, fmt.Errorf("%w: install Debian's package %s", err, pkg)
+		}
 	}
 	dir, err := os.MkdirTemp("", "megabin-guest")
 	if err != nil {
 		return nil, err
 	}
 	b := &built{dir: dir, megabin: megabin, image: "oci:" + dir + "/mega:latest"}
-	sources, err := filepath.Glob("../*.c")
+	files := map[string]string{}
+	commands, err := commands(dir)
 	if err != nil {
 		return nil, err
 	}
-	files := map[string]string{}
-	for _, src := range sources {
-		name := strings.TrimSuffix(filepath.Base(src), ".c")
-		program := filepath.Join(dir, name)
-		out, err := exec.Command("musl-gcc", "-static", "-O1", "-Wall", "-Werror", "-o", program, src).CombinedOutput()
-		if err != nil {
-			return nil, fmt.Errorf("compiling %s: %w: %s", src, err, out)
+	for _, c := range commands {
+		cmd := exec.Command(c.argv[0], c.argv[1:]...)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("compiling %s: %q: %w: %s", c.program, c.argv, err, out)
 		}
-		files["/bin/"+name] = program
-		b.programs = append(b.programs, name)
+		files["/bin/"+c.program] = filepath.Join(dir, c.program)
+		b.programs = append(b.programs, c.program)
 	}
 	img, err := images.Programs(files)
 	if err != nil {
@@ -73,6 +78,64 @@ var build = sync.OnceValues(func() (*built, error) {
 	}
 	return b, nil
 })
+
+// byExtension holds the commands that compile a file, less the file and -o.
+var byExtension = map[string]string{
+	".c":  "musl-gcc -static -O1 -Wall -Werror",
+	".cc": "g++ -static -O2 -Wall -Werror",
+}
+
+// command makes one program.
+type command struct {
+	program string
+	argv    []string
+}
+
+// commands returns what makes the programs, into dir.
+func commands(dir string) ([]command, error) {
+	var out []command
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		path, ext := filepath.Join("..", e.Name()), filepath.Ext(e.Name())
+		name := strings.TrimSuffix(e.Name(), ext)
+		program := filepath.Join(dir, name)
+		if mains, err := filepath.Glob(filepath.Join(path, "main.go")); e.IsDir() {
+			if err == nil && len(mains) == 1 {
+				out = append(out, command{name, []string{"go", "build", "-trimpath", "-o", program, "./" + path}})
+			}
+			continue
+		}
+		deflt, ok := byExtension[ext]
+		if !ok {
+			continue
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		n := 0
+		add := func(line string) {
+			c := command{name, append(strings.Fields(line), "-o", program, path)}
+			if n++; n > 1 {
+				c.program = fmt.Sprintf("%s%d", name, n)
+				c.argv[len(c.argv)-2] = filepath.Join(dir, c.program)
+			}
+			out = append(out, c)
+		}
+		for line := range strings.Lines(string(text)) {
+			if line, ok := strings.CutPrefix(line, "// build: "); ok {
+				add(line)
+			}
+		}
+		if n == 0 {
+			add(deflt)
+		}
+	}
+	return out, nil
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
