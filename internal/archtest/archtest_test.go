@@ -122,6 +122,17 @@ func TestOutsidePackagesHaveOnePlace(t *testing.T) {
 	}
 }
 
+// TestNothingBrokenIsShipped: recompiletest breaks a pass on purpose.
+func TestNothingBrokenIsShipped(t *testing.T) {
+	for _, p := range load(t) {
+		for _, imp := range p.Imports {
+			if imp == module+"plugins/recompile/recompiletest" {
+				t.Errorf("%s imports %s, which only tests may", p.ImportPath, imp)
+			}
+		}
+	}
+}
+
 func TestSDKNeedsStandardLibraryAndProtobufOnly(t *testing.T) {
 	allowed := []string{"google.golang.org/protobuf", "golang.org/x/arch"}
 	for _, p := range load(t) {

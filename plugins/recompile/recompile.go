@@ -29,11 +29,17 @@ type Options struct {
 	NoOpt         bool     // run the required passes only
 	DisablePasses []string // passes to leave out
 	Verify        bool     // check the IR between passes
+	// Plain, if it is not nil, says which functions get the required passes
+	// only, by their start.
+	Plain func(pc uint32) bool
 	Workers       int      // functions at a time; 0: as many as there are processors
 	// Dump, if it is not nil, is called after each pass with the IR of the
 	// function that starts at DumpPC. "lift" names the state before the passes.
 	Dump   func(pass, text string)
 	DumpPC uint32
+	// After, if it is not nil, is called after each pass over each function, by
+	// several goroutines, and may change it: tests break passes with it.
+	After func(pass string, f *ir.Func)
 	// Progress is called now and then with the number of functions done.
 	Progress func(done, total int)
 }
@@ -200,6 +206,8 @@ func (r *recompilation) optimise() error {
 	return r.each(n, func(i int) error {
 		f := r.funcs[i]
 		o := r.passes
+		o.RequiredOnly = o.RequiredOnly || r.opts.Plain != nil && r.opts.Plain(f.PC)
+		o.Trace = r.opts.After
 		if r.opts.Dump != nil && f.PC == r.opts.DumpPC {
 			o.Trace = func(name string, f *ir.Func) { r.opts.Dump(name, f.String()) }
 		}

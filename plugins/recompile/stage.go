@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/artifact/programpb"
 	"megabinary.dev/sdk/stage"
@@ -29,7 +30,12 @@ const schema = `{
   "properties": {
     "optimise": {"type": "boolean", "default": true, "description": "false runs the required passes only"},
     "disablePasses": {"type": "array", "items": {"type": "string"}, "description": "passes to leave out"},
-    "verify": {"type": "boolean", "description": "check the IR between passes"}
+    "verify": {"type": "boolean", "description": "check the IR between passes"},
+    "plain": {
+      "type": "object",
+      "description": "functions that get the required passes only: lists of FIRST-LAST, hexadecimal addresses, by the file's sha256, or * for all other files",
+      "additionalProperties": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{1,8}-[0-9a-f]{1,8}$"}}
+    }
   }
 }`
 
@@ -37,13 +43,20 @@ type config struct {
 	Optimise      *bool    `json:"optimise"`
 	DisablePasses []string `json:"disablePasses"`
 	Verify        bool     `json:"verify"`
+
+	Plain map[string][]string `json:"plain"`
 }
 
 // Stage returns the stage that turns an ELF file and the program in it into a
 // unit.
 func Stage() stage.Stage { return recompiler{} }
 
-type recompiler struct{}
+// StageAfter is Stage with Options.After, for tests of what looks for faults.
+func StageAfter(after func(pass string, f *ir.Func)) stage.Stage { return recompiler{after} }
+
+type recompiler struct {
+	after func(pass string, f *ir.Func)
+}
 
 func (recompiler) Describe() stage.Description {
 	return stage.Description{
@@ -55,7 +68,7 @@ func (recompiler) Describe() stage.Description {
 	}
 }
 
-func (recompiler) Run(ctx context.Context, req stage.Request) error {
+func (s recompiler) Run(ctx context.Context, req stage.Request) error {
 	var c config
 	if err := req.Config(&c); err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
@@ -69,7 +82,12 @@ func (recompiler) Run(ctx context.Context, req stage.Request) error {
 	if err != nil {
 		return err
 	}
+	plain, err := plainFunctions(c.Plain, program.GetSha256())
+	if err != nil {
+		return err
+	}
 	unit, report, err := Recompile(ctx, elf, program, Options{
+		Plain: plain, After: s.after,
 		NoOpt: c.Optimise != nil && !*c.Optimise, DisablePasses: c.DisablePasses, Verify: c.Verify,
 		Progress: func(done, total int) { req.Progress(int64(done), int64(total), "functions") },
 	})
