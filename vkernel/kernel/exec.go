@@ -174,6 +174,14 @@ func (t *Task) AdmitUnit(unit int, base uint64) error {
 	return nil
 }
 
+// DismissUnits forgets the units whose code lies between two guest addresses,
+// because something else will lie there.
+func (t *Task) DismissUnits(from, to uint64) {
+	if t.units.remove(from, to) {
+		t.MM().Memory().UnitsGone()
+	}
+}
+
 // resolved is a program after all #! lines.
 type resolved struct {
 	decision exec.Decision

@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,22 @@ func (u *unitTable) add(b boundUnit) {
 	u.mu.Lock()
 	u.units = append(u.units, b)
 	u.mu.Unlock()
+}
+
+// remove takes out the units that have code between two guest addresses, and
+// reports whether there were any.
+func (u *unitTable) remove(from, to uint64) bool {
+	gone := func(b boundUnit) bool { return b.low < to && from < b.high }
+	u.mu.RLock()
+	any := slices.ContainsFunc(u.units, gone)
+	u.mu.RUnlock()
+	if !any {
+		return false
+	}
+	u.mu.Lock()
+	u.units = slices.DeleteFunc(u.units, gone)
+	u.mu.Unlock()
+	return true
 }
 
 func (u *unitTable) find(pc guestabi.PC) (boundUnit, bool) {

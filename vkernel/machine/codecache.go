@@ -4,34 +4,42 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
-	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/wasm"
 )
 
-// codeCache keeps the compiled code of one megabinary on disk, in a directory
-// named after its digest.
+// codeCache keeps compiled parts of megabinaries on disk:
 //
-// wazero has such a cache, but validates every function before it looks there,
-// which takes three quarters of the time of loading a megabinary. The code was
-// validated when it was compiled, so what is loaded from the cache is the
-// megabinary's skeleton, whose functions are empty, with the code that belongs
-// to the megabinary: wazero names a file in its cache after the module and the
-// processor, and looks into it no further than its checksum. That the code is
-// there and not that of the empty functions is tested after loading.
+//	<root>/code/                wazero's cache, parts of all megabinaries
+//	<root>/code/have/<digest>   empty: the code of the part of that digest is there
+//	<root>/<megabinary>/<part>.wasm  what the part is loaded with: its skeleton
+//
+// wazero's cache alone would not do: wazero validates every function before it
+// looks there, which takes three quarters of the time of loading code. The code
+// was validated when it was compiled, so what is loaded is the part's skeleton,
+// whose functions are empty, with the code that belongs to the part: wazero
+// names a file in its cache after the module and the processor, and looks into
+// it no further than its checksum. The skeleton holds the part's digest, so
+// that no two have the same. That the code is there and not that of the empty
+// functions is tested when the part is first instantiated.
 type codeCache struct {
-	root  string // WazeroOptions.CacheDir
-	entry string // directory of the megabinary
+	root string // WazeroOptions.CacheDir
+	dir  string // of the megabinary
 }
 
-// cacheFormat is part of the name of an entry; it changes with what is in it.
-const cacheFormat = "1"
+// cacheFormat is part of the names of directories; it changes with what is in
+// them.
+const cacheFormat = "3"
+
+// sectionPart is the custom section of a skeleton that holds the digest of what
+// it is the skeleton of.
+const sectionPart = "megabinary.part"
 
 func newCodeCache(megabinary []byte, o WazeroOptions) (*codeCache, error) {
 	if err := checkCacheDir(o.CacheDir); err != nil {
@@ -45,107 +53,119 @@ func newCodeCache(megabinary []byte, o WazeroOptions) (*codeCache, error) {
 	if _, err := hex.DecodeString(digest); err != nil || len(digest) != 2*sha256.Size {
 		return nil, fmt.Errorf("opening the cache of compiled code: %q is no sha256 in hexadecimal", digest)
 	}
-	return &codeCache{root: o.CacheDir, entry: filepath.Join(o.CacheDir, digest+"-"+cacheFormat)}, nil
+	return &codeCache{root: o.CacheDir, dir: filepath.Join(o.CacheDir, digest+"-"+cacheFormat)}, nil
 }
 
-// load returns an engine with cached code, or nil. A bad entry is removed.
-func (c *codeCache) load(ctx context.Context, megabinary []byte, o WazeroOptions) *wazeroEngine {
-	if _, err := os.Stat(c.entry); err != nil {
+// shared is the directory of wazero's cache.
+func (c *codeCache) shared() string { return filepath.Join(c.root, "code-"+cacheFormat) }
+
+func (c *codeCache) skeletonFile(k partKey) string {
+	return filepath.Join(c.dir, k.String()+".wasm")
+}
+
+func (c *codeCache) marker(digest string) string {
+	return filepath.Join(c.shared(), "have", digest)
+}
+
+// load returns the skeleton of a part whose code is in the cache, or nil.
+func (c *codeCache) load(k partKey) []byte {
+	skeleton, err := os.ReadFile(c.skeletonFile(k))
+	if err != nil {
 		return nil
 	}
-	skeleton, err := wasm.Skeleton(megabinary)
-	if err != nil {
-		return nil // compiling will say what is wrong with it
+	digest, err := wasm.FindCustom(skeleton, sectionPart)
+	if err != nil || len(digest) != 2*sha256.Size || !exists(c.marker(string(digest))) {
+		return nil
 	}
-	e, err := newWazeroEngine(ctx, skeleton, o, c.entry)
-	if err == nil && e.holdsCode(ctx) {
-		return e
-	}
-	if e != nil {
-		_ = e.Close(ctx) // it was never used
-	}
-	_ = os.RemoveAll(c.entry) // of another version or processor, or damaged; the next store will tell if it stays
-	return nil
+	return skeleton
 }
 
-// holdsCode reports whether the functions of the engine's module are compiled
-// code and not those of a skeleton, which trap.
-func (e *wazeroEngine) holdsCode(ctx context.Context) bool {
-	m, err := e.runtime.InstantiateModule(ctx, e.compiled, e.instance)
-	if err != nil {
-		return false
+// remove forgets a part. What cannot be removed is found out again.
+func (c *codeCache) remove(k partKey) {
+	if skeleton, err := os.ReadFile(c.skeletonFile(k)); err == nil {
+		if digest, err := wasm.FindCustom(skeleton, sectionPart); err == nil && len(digest) == 2*sha256.Size {
+			_ = os.Remove(c.marker(string(digest)))
+		}
 	}
-	defer m.Close(ctx)
-	save := m.ExportedFunction(guestabi.ExportSaveContext)
-	if save == nil {
-		return false
-	}
-	_, err = save.Call(ctx, 0)
+	_ = os.Remove(c.skeletonFile(k))
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
 	return err == nil
 }
 
-// store compiles the megabinary and keeps its code. It fails only if compiling
-// does.
-func (c *codeCache) store(ctx context.Context, megabinary []byte, o WazeroOptions) (*wazeroEngine, error) {
+// store compiles a part, unless some megabinary had the same, keeps its code
+// and returns its skeleton.
+func (c *codeCache) store(ctx context.Context, e *wazeroEngine, k partKey, module []byte) ([]byte, error) {
 	c.sweep()
-	dir, err := os.MkdirTemp(c.root, newPrefix)
+	sum := sha256.Sum256(module)
+	digest := hex.EncodeToString(sum[:])
+	skeleton, err := wasm.Skeleton(module)
 	if err != nil {
-		return newWazeroEngine(ctx, megabinary, o, "")
+		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	full, empty := filepath.Join(dir, "full"), filepath.Join(dir, "empty")
-	e, err := newWazeroEngine(ctx, megabinary, o, full)
-	if err != nil {
-		// The fault may be that of the cache: a full disk.
-		return newWazeroEngine(ctx, megabinary, o, "")
+	skeleton = wasm.AppendCustom(skeleton, wasm.Custom{Name: sectionPart, Bytes: []byte(digest)})
+	for _, dir := range []string{c.dir, filepath.Dir(c.marker(digest))} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("storing compiled code: %w", err)
+		}
 	}
-	// A cache that cannot be written makes the next start slow, no more.
-	_ = c.install(ctx, megabinary, o, full, empty)
-	return e, nil
+	if !exists(c.marker(digest)) {
+		if err := c.install(ctx, e, module, skeleton); err != nil {
+			return nil, err
+		}
+		if err := writeFile(c.marker(digest), nil); err != nil {
+			return nil, err
+		}
+	}
+	return skeleton, writeFile(c.skeletonFile(k), skeleton)
 }
 
-// newPrefix begins the names of directories in which entries are made.
+// newPrefix begins the names of directories and files that are being made.
 const newPrefix = "new-"
 
 // sweep removes what processes that were killed left behind.
 func (c *codeCache) sweep() {
-	old, err := filepath.Glob(filepath.Join(c.root, newPrefix+"*"))
-	if err != nil {
-		return
-	}
-	for _, dir := range old {
-		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Hour {
-			_ = os.RemoveAll(dir) // else the next one tries
+	for _, pattern := range []string{filepath.Join(c.root, newPrefix+"*"), filepath.Join(c.dir, newPrefix+"*")} {
+		old, err := filepath.Glob(pattern)
+		if err != nil {
+			continue
+		}
+		for _, dir := range old {
+			if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Hour {
+				_ = os.RemoveAll(dir) // else the next one tries
+			}
 		}
 	}
 }
 
-// install makes the cache of the skeleton in empty, puts the code in full into
-// it and moves it to its place at once.
-func (c *codeCache) install(ctx context.Context, megabinary []byte, o WazeroOptions, full, empty string) error {
-	skeleton, err := wasm.Skeleton(megabinary)
+// install puts the code of module where wazero looks for that of skeleton.
+func (c *codeCache) install(ctx context.Context, e *wazeroEngine, module, skeleton []byte) error {
+	dir, err := os.MkdirTemp(c.root, newPrefix)
 	if err != nil {
-		return err
-	}
-	e, err := newWazeroEngine(ctx, skeleton, o, empty)
-	if err != nil {
-		return err
-	}
-	if err := e.Close(ctx); err != nil {
-		return err
-	}
-	from, err := onlyFile(full)
-	if err != nil {
-		return err
-	}
-	to, err := onlyFile(empty)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(from, to); err != nil {
 		return fmt.Errorf("storing compiled code: %w", err)
 	}
-	if err := os.Rename(empty, c.entry); err != nil && !errors.Is(err, fs.ErrExist) {
+	defer os.RemoveAll(dir)
+	var files [2]string
+	for i, code := range [][]byte{module, skeleton} {
+		sub := filepath.Join(dir, strconv.Itoa(i))
+		if err := e.compileTo(ctx, sub, code); err != nil {
+			return err
+		}
+		if files[i], err = onlyFile(sub); err != nil {
+			return err
+		}
+	}
+	rel, err := filepath.Rel(filepath.Join(dir, "1"), files[1])
+	if err != nil {
+		return fmt.Errorf("storing compiled code: %w", err)
+	}
+	to := filepath.Join(c.shared(), rel)
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		return fmt.Errorf("storing compiled code: %w", err)
+	}
+	if err := os.Rename(files[0], to); err != nil {
 		return fmt.Errorf("storing compiled code: %w", err)
 	}
 	return nil
@@ -167,4 +187,24 @@ func onlyFile(dir string) (string, error) {
 		return "", fmt.Errorf("storing compiled code: wazero wrote %d files, not one", len(files))
 	}
 	return files[0], nil
+}
+
+// writeFile writes a file that is there as a whole or not at all.
+func writeFile(name string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(name), newPrefix+"*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	defer os.Remove(f.Name()) // it is gone if all went well
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/wasm"
 )
 
@@ -25,25 +26,65 @@ func TestCacheDirMustBePrivate(t *testing.T) {
 	}
 }
 
-func TestCachedCodeIsLoaded(t *testing.T) {
-	o := WazeroOptions{CacheDir: filepath.Join(t.TempDir(), "cache")}
-	newWorld(t, o)
-	entries, err := os.ReadDir(o.CacheDir)
-	if err != nil || len(entries) != 1 {
-		t.Fatalf("the cache holds %v, %v", entries, err)
-	}
-	megabinary := testUnit().megabinary(t)
-	cache, err := newCodeCache(megabinary, o)
+// alonePart is the part that a world of testUnit runs.
+var alonePart = partKey{0, true}
+
+// cacheOf returns the cache that worlds with o use.
+func cacheOf(t *testing.T, o WazeroOptions) *codeCache {
+	t.Helper()
+	cache, err := newCodeCache(testUnit().megabinary(t), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := cache.load(context.Background(), megabinary, o)
-	if e == nil {
-		t.Fatal("nothing was loaded")
+	return cache
+}
+
+// codeFile returns the one file of compiled code that is in the cache.
+func codeFile(t *testing.T, c *codeCache) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.shared(), "wazero-*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the cache holds %v, %v", files, err)
 	}
-	_ = e.Close(context.Background())
+	return files[0]
+}
+
+func TestCachedCodeIsLoaded(t *testing.T) {
+	o := WazeroOptions{CacheDir: filepath.Join(t.TempDir(), "cache")}
 	w := newWorld(t, o)
+	cache := cacheOf(t, o)
+	if cache.load(alonePart) != nil {
+		t.Error("a unit that did not run was compiled")
+	}
 	w.call(t, "rdtsc", nil)
+	file := codeFile(t, cache)
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cache.load(alonePart) == nil {
+		t.Fatal("nothing was stored")
+	}
+	newWorld(t, o).call(t, "rdtsc", nil)
+	if after, err := os.Stat(file); err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("it was compiled again: %v", err)
+	}
+}
+
+func TestCodeIsSharedByMegabinaries(t *testing.T) {
+	o := WazeroOptions{CacheDir: filepath.Join(t.TempDir(), "cache")}
+	newWorld(t, o).call(t, "rdtsc", nil)
+	cache := cacheOf(t, o)
+	file := codeFile(t, cache)
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Digest = strings.Repeat("ab", 32) // as that of another megabinary
+	newWorld(t, o).call(t, "rdtsc", nil)
+	if after, err := os.Stat(codeFile(t, cache)); err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("it was compiled again: %v", err)
+	}
 }
 
 func TestLeftoversAreSwept(t *testing.T) {
@@ -58,7 +99,7 @@ func TestLeftoversAreSwept(t *testing.T) {
 	if err := os.Chtimes(left, yesterday, yesterday); err != nil {
 		t.Fatal(err)
 	}
-	newWorld(t, o)
+	newWorld(t, o).call(t, "rdtsc", nil)
 	if _, err := os.Stat(left); err == nil {
 		t.Error("an old directory is still there")
 	}
@@ -69,22 +110,14 @@ func TestLeftoversAreSwept(t *testing.T) {
 
 func TestBadCacheEntriesAreReplaced(t *testing.T) {
 	ctx := context.Background()
-	megabinary := testUnit().megabinary(t)
 	for name, spoil := range map[string]func(t *testing.T, c *codeCache){
 		"truncated": func(t *testing.T, c *codeCache) {
-			file, err := onlyFile(c.entry)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Truncate(file, 1000); err != nil {
+			if err := os.Truncate(codeFile(t, c), 1000); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"flipped byte": func(t *testing.T, c *codeCache) {
-			file, err := onlyFile(c.entry)
-			if err != nil {
-				t.Fatal(err)
-			}
+			file := codeFile(t, c)
 			b, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
@@ -94,47 +127,87 @@ func TestBadCacheEntriesAreReplaced(t *testing.T) {
 				t.Fatal(err)
 			}
 		},
-		"empty": func(t *testing.T, c *codeCache) {
-			if err := os.RemoveAll(c.entry); err != nil {
+		"code is gone": func(t *testing.T, c *codeCache) {
+			if err := os.Remove(codeFile(t, c)); err != nil {
 				t.Fatal(err)
 			}
-			if err := os.Mkdir(c.entry, 0o700); err != nil {
+		},
+		"skeleton is damaged": func(t *testing.T, c *codeCache) {
+			if err := os.WriteFile(c.skeletonFile(alonePart), []byte("\x00asm\x01\x00\x00\x00junk"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
 		"code of the skeleton": func(t *testing.T, c *codeCache) {
-			if err := os.RemoveAll(c.entry); err != nil {
-				t.Fatal(err)
-			}
-			skeleton, err := wasm.Skeleton(megabinary)
+			file := codeFile(t, c)
+			e, err := newWazeroEngine(ctx, nil, guestabi.CPUv2, WazeroOptions{}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			e, err := newWazeroEngine(ctx, skeleton, WazeroOptions{}, c.entry)
+			defer e.Close(ctx)
+			dir := t.TempDir()
+			if err := e.compileTo(ctx, dir, c.load(alonePart)); err != nil {
+				t.Fatal(err)
+			}
+			empty, err := onlyFile(dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = e.Close(ctx)
+			if err := os.Rename(empty, file); err != nil {
+				t.Fatal(err)
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := WazeroOptions{CacheDir: filepath.Join(t.TempDir(), "cache")}
-			newWorld(t, o)
-			cache, err := newCodeCache(megabinary, o)
+			newWorld(t, o).call(t, "rdtsc", nil)
+			cache := cacheOf(t, o)
+			file := codeFile(t, cache)
+			good, err := os.ReadFile(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			spoil(t, cache)
-			if e := cache.load(ctx, megabinary, o); e != nil {
-				t.Error("it was loaded")
+			newWorld(t, o).call(t, "rdtsc", nil) // compiles again
+			if again, err := os.ReadFile(file); err != nil || len(again) != len(good) {
+				t.Errorf("the code was not replaced: %d bytes instead of %d, %v", len(again), len(good), err)
 			}
-			w := newWorld(t, o) // compiles again
-			w.call(t, "rdtsc", nil)
-			e := cache.load(ctx, megabinary, o)
-			if e == nil {
-				t.Fatal("it was not replaced")
+			if cache.load(alonePart) == nil {
+				t.Error("the part is not in the cache")
 			}
-			_ = e.Close(ctx)
 		})
+	}
+}
+
+func TestSkeletonsOfDifferentPartsDiffer(t *testing.T) {
+	module := testUnit().megabinary(t)
+	other := wasm.AppendCustom(module, wasm.Custom{Name: "x"})
+	a, b := t.TempDir(), t.TempDir()
+	var skeletons [2]string
+	for i, code := range [][]byte{module, other} {
+		dir := []string{a, b}[i]
+		if err := os.Chmod(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		o := WazeroOptions{CacheDir: dir}
+		e, err := NewWazero(context.Background(), code, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close(context.Background())
+		if _, err := e.(*wazeroEngine).parts.get(context.Background(), alonePart); err != nil {
+			t.Fatal(err)
+		}
+		cache, err := newCodeCache(code, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		digest, err := wasm.FindCustom(cache.load(alonePart), sectionPart)
+		if err != nil {
+			t.Fatal(err)
+		}
+		skeletons[i] = string(digest)
+	}
+	if skeletons[0] == skeletons[1] {
+		t.Error("two modules have one name in the cache")
 	}
 }

@@ -86,13 +86,25 @@ func hostSafepoint(m *wazeroMachine, s []uint64) {
 }
 
 func hostFault(m *wazeroMachine, s []uint64) {
+	if m.moved { // no fault: see enter
+		s[0] = uint64(Unwind)
+		return
+	}
 	m.leaveGuest()
 	s[0] = uint64(m.kernel.Fault(guestabi.Fault(uint32(s[0])), uint32(s[1])))
 	m.enterGuest()
 }
 
 func hostResolve(m *wazeroMachine, s []uint64) {
-	s[0] = uint64(uint32(m.kernel.Resolve(uint32(s[0]))))
+	pc := uint32(s[0])
+	unit := m.kernel.Resolve(pc)
+	if unit >= 0 {
+		var err error
+		if unit, err = m.enter(unit, pc); err != nil {
+			panic(err)
+		}
+	}
+	s[0] = uint64(uint32(unit))
 }
 
 func hostFMA64(_ *wazeroMachine, s []uint64) { s[0] = guestabi.FMA64(s[0], s[1], s[2]) }

@@ -50,7 +50,15 @@ type world struct {
 
 func newWorld(t testing.TB, o WazeroOptions) *world {
 	t.Helper()
+	return newWorldWith(t, o, 0)
+}
+
+// newWorldWith makes a world whose megabinary has more units, which are bound,
+// so that unit 0 shares its registers.
+func newWorldWith(t testing.TB, o WazeroOptions, more int) *world {
+	t.Helper()
 	w := &world{u: testUnit(), kernel: &fakeKernel{}}
+	w.u.company = more
 	ctx := context.Background()
 	var err error
 	if w.engine, err = NewWazero(ctx, w.u.megabinary(t), o); err != nil {
@@ -63,16 +71,21 @@ func newWorld(t testing.TB, o WazeroOptions) *world {
 	if w.m, err = w.engine.NewMachine(w.mem, w.kernel); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.m.Bind(0, 0); err != nil {
-		t.Fatal(err)
+	for unit := range more + 1 {
+		if err := w.m.Bind(unit, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return w
 }
 
-// onBoth runs a test with the compiler and with the interpreter.
+// onBoth runs a test with the compiler and with the interpreter, and with a unit
+// that is not alone.
 func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Run("compiler", func(t *testing.T) { f(t, newWorld(t, WazeroOptions{})) })
 	t.Run("interpreter", func(t *testing.T) { f(t, newWorld(t, WazeroOptions{Interpreter: true})) })
+	t.Run("compiler, shared", func(t *testing.T) { f(t, newWorldWith(t, WazeroOptions{}, 1)) })
+	t.Run("interpreter, shared", func(t *testing.T) { f(t, newWorldWith(t, WazeroOptions{Interpreter: true}, 1)) })
 }
 
 // call enters a routine with the given registers and returns those after it.

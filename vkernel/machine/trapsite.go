@@ -28,25 +28,19 @@ import (
 // None of this is public in wazero. It is read by reflection, from fields of
 // v1.12.0; whatever is not as expected makes the trap one of unknown place.
 
-// site is a place in a megabinary's wasm code.
+// site is a place in a part's wasm code.
 type site struct {
 	function uint32 // among those that the module defines
 	offset   int    // in the function's code
 }
 
-// guestSite is a place in guest code.
-type guestSite struct {
-	unit int
-	guestabi.CodePlace
-}
-
-// trapSites finds where traps happened, for one engine.
+// trapSites finds where traps happened, for one part of a megabinary.
 type trapSites struct {
 	source func() ([]byte, error)
+	guest  func() []byte // the module guest that the part imports from, nil: none
 
 	mu        sync.Mutex
 	module    *wasm.Module // nil: not read yet
-	units     []int
 	codeMaps  [][]byte
 	functions map[uint32]*functionSites
 }
@@ -63,6 +57,9 @@ type nativeSite struct {
 	offset   int // from the function's start
 	size     int // of the function and its padding, 0: not known
 }
+
+// errElsewhere means that a trap happened in the code of another part.
+var errElsewhere = errors.New("the trap happened in other code")
 
 // errPlace means that the place of a trap cannot be found out.
 var errPlace = errors.New("the place of the trap is not known")
@@ -107,9 +104,9 @@ func compiledOf(f api.Function) (module reflect.Value, code []byte, err error) {
 }
 
 // nativeSiteOf returns where the last call of f stopped by a trap, or called a
-// host function that panicked.
-func nativeSiteOf(f api.Function) (s nativeSite, err error) {
-	module, code, err := compiledOf(f)
+// host function that panicked, if that is in the code that g belongs to.
+func nativeSiteOf(f, g api.Function) (s nativeSite, err error) {
+	module, code, err := compiledOf(g)
 	if err != nil {
 		return s, err
 	}
@@ -125,7 +122,7 @@ func nativeSiteOf(f api.Function) (s nativeSite, err error) {
 			return s, err
 		}
 		if !inCode(at) {
-			return s, errPlace
+			return s, errElsewhere
 		}
 	}
 	offsets, err := fields(module, "functionOffsets")
@@ -167,42 +164,43 @@ func callerOf(f api.Function) (uintptr, error) {
 	return uintptr(binary.NativeEndian.Uint64(b[at:])), nil
 }
 
-// find returns where the guest was when f stopped.
-func (t *trapSites) find(ctx context.Context, f api.Function) (guestSite, error) {
-	native, err := nativeSiteOf(f)
+// find returns where the guest was when f stopped in the code of the part, to
+// which g belongs.
+func (t *trapSites) find(ctx context.Context, f, g api.Function) (guestabi.CodePlace, error) {
+	native, err := nativeSiteOf(f, g)
 	if err != nil {
-		return guestSite{}, err
+		return guestabi.CodePlace{}, err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.read(); err != nil {
-		return guestSite{}, err
+		return guestabi.CodePlace{}, err
 	}
 	if int(native.function) >= len(t.codeMaps) || t.codeMaps[native.function] == nil {
-		return guestSite{}, fmt.Errorf("%w: function %d has no code map", errPlace, native.function)
+		return guestabi.CodePlace{}, fmt.Errorf("%w: function %d has no code map", errPlace, native.function)
 	}
 	sites := t.functions[native.function]
 	if sites == nil {
 		if sites, err = t.compile(ctx, native); err != nil {
-			return guestSite{}, err
+			return guestabi.CodePlace{}, err
 		}
 		t.functions[native.function] = sites
 	}
 	i := sort.SearchInts(sites.native, native.offset) - 1
 	if i < 0 {
-		return guestSite{}, errPlace
+		return guestabi.CodePlace{}, errPlace
 	}
-	return t.guest(site{native.function, sites.wasm[i]})
+	return t.lookUp(site{native.function, sites.wasm[i]})
 }
 
-// read decodes the megabinary.
+// read decodes the part.
 func (t *trapSites) read() error {
 	if t.module != nil {
 		return nil
 	}
 	data, err := t.source()
 	if err != nil {
-		return fmt.Errorf("reading the megabinary: %w", err)
+		return fmt.Errorf("reading a part of the megabinary: %w", err)
 	}
 	m, err := wasm.Decode(data)
 	if err != nil {
@@ -212,7 +210,7 @@ func (t *trapSites) read() error {
 	if !ok {
 		return fmt.Errorf("%w: the megabinary has no section %s", errPlace, artifact.SectionCodeMap)
 	}
-	if t.units, t.codeMaps, err = guestabi.ReadCodeMaps(section, len(m.Funcs)); err != nil {
+	if _, t.codeMaps, err = guestabi.ReadCodeMaps(section, len(m.Funcs)); err != nil {
 		return err
 	}
 	t.module, t.functions = m, map[uint32]*functionSites{}
@@ -235,6 +233,12 @@ func (t *trapSites) compile(ctx context.Context, native nativeSite) (sites *func
 	defer func() { err = errors.Join(err, runtime.Close(ctx)) }()
 	if err := instantiateHost(ctx, runtime); err != nil {
 		return nil, err
+	}
+	if t.guest != nil { // what the part imports from it must be there
+		config := wazero.NewModuleConfig().WithName(guestabi.ModuleGuest)
+		if _, err := runtime.InstantiateWithConfig(ctx, t.guest(), config); err != nil {
+			return nil, fmt.Errorf("compiling function %d once more: %w", native.function, err)
+		}
 	}
 	instance, err := runtime.InstantiateWithConfig(ctx, m.Encode(), wazero.NewModuleConfig().WithName(""))
 	if err != nil {
@@ -286,14 +290,26 @@ func readSites(module reflect.Value, begin uintptr, native nativeSite) (*functio
 }
 
 // guest looks a place up in the code map.
-func (t *trapSites) guest(s site) (guestSite, error) {
-	n, err := guestabi.CodeMapIndex(t.module.Funcs[s.function].Code, t.module.Imported(wasm.KindFunc), s.offset)
+func (t *trapSites) lookUp(s site) (guestabi.CodePlace, error) {
+	n, err := guestabi.CodeMapIndex(t.module.Funcs[s.function].Code, hostFunctions(t.module), s.offset)
 	if err != nil {
-		return guestSite{}, fmt.Errorf("function %d: %w", s.function, err)
+		return guestabi.CodePlace{}, fmt.Errorf("function %d: %w", s.function, err)
 	}
 	place, err := guestabi.FindCode(t.codeMaps[s.function], n)
 	if err != nil {
-		return guestSite{}, fmt.Errorf("function %d: %w", s.function, err)
+		return place, fmt.Errorf("function %d: %w", s.function, err)
 	}
-	return guestSite{t.units[s.function], place}, nil
+	return place, nil
+}
+
+// hostFunctions returns how many functions of the host a part imports. They
+// come before those of the module guest.
+func hostFunctions(m *wasm.Module) uint32 {
+	n := uint32(0)
+	for i := range m.Imports {
+		if im := &m.Imports[i]; im.Kind == wasm.KindFunc && im.Module == guestabi.ModuleKernel {
+			n++
+		}
+	}
+	return n
 }

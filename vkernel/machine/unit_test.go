@@ -23,6 +23,7 @@ type unitBuilder struct {
 	dispatch uint32
 	admitted uint32
 	names    []string
+	company  int // more units of the megabinary
 	routines []func(u *unitBuilder, b *wasm.Body)
 }
 
@@ -122,17 +123,25 @@ func (u *unitBuilder) pc(name string) guestabi.PC {
 func (u *unitBuilder) megabinary(t testing.TB) []byte {
 	t.Helper()
 	unit := u.finish()
-	m, err := wasm.Link([]wasm.LinkInput{
-		{Name: guestabi.ModuleGuest, Module: guestabi.Runtime(1)},
+	inputs := []wasm.LinkInput{
+		{Name: guestabi.ModuleGuest, Module: guestabi.Runtime(1 + u.company)},
 		{Name: guestabi.UnitModule(0), Module: unit, Prefix: guestabi.UnitModule(0) + "."},
-	})
+	}
+	entries := []artifact.UnitEntry{{
+		Low: testBase, High: testBase + uint64(len(u.routines)),
+		ExportEnter: "unit0.enter", ExportAdmitted: "unit0.admitted",
+	}}
+	for i := 1; i <= u.company; i++ {
+		prefix := guestabi.UnitModule(i) + "."
+		inputs = append(inputs, wasm.LinkInput{Name: guestabi.UnitModule(i), Module: hopUnit(i), Prefix: prefix})
+		entries = append(entries, artifact.UnitEntry{Low: 0x1000, High: 0x2000, PositionIndependent: true, ExportEnter: prefix + "enter",
+			ExportBase: prefix + "base", ExportAdmitted: prefix + "admitted"})
+	}
+	m, err := wasm.Link(inputs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	units, err := json.Marshal([]artifact.UnitEntry{{
-		Low: testBase, High: testBase + uint64(len(u.routines)),
-		ExportEnter: "unit0.enter", ExportAdmitted: "unit0.admitted",
-	}})
+	units, err := json.Marshal(entries)
 	if err != nil {
 		t.Fatal(err)
 	}

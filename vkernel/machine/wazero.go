@@ -34,8 +34,8 @@ type WazeroOptions struct {
 	Digest string
 	// Workers is how many goroutines compile; 0 means 2.
 	Workers int
-	// Source returns the megabinary once more, to find out where it trapped;
-	// nil: it is kept in memory.
+	// Source returns the megabinary once more, to compile more of it or to find
+	// out where it trapped; nil: it is kept in memory.
 	Source func() ([]byte, error)
 }
 
@@ -43,13 +43,13 @@ type WazeroOptions struct {
 type wazeroEngine struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil: none
-	compiled wazero.CompiledModule
-	oneByOne bool                // the threads of a process take turns
-	instance wazero.ModuleConfig // of every machine
+	parts    *parts
 	units    []artifact.UnitEntry
 	cpu      guestabi.CPU // that the units were made for
-	started  time.Time    // zero of the time stamp counter
-	sites    trapSites
+	workers  int
+	oneByOne bool                // the threads of a process take turns
+	instance wazero.ModuleConfig // of every instance
+	started  time.Time           // zero of the time stamp counter
 }
 
 // NewWazero compiles a megabinary, or loads what was compiled before.
@@ -66,15 +66,16 @@ func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine,
 	if err != nil {
 		return nil, err
 	}
-	e, err := openWazero(ctx, megabinary, o)
-	if err != nil {
-		return nil, err
+	var cache *codeCache
+	if o.CacheDir != "" && !o.Interpreter {
+		if cache, err = newCodeCache(megabinary, o); err != nil {
+			return nil, err
+		}
 	}
-	e.units, e.cpu = units, cpu
-	if e.sites.source = o.Source; o.Source == nil {
-		e.sites.source = func() ([]byte, error) { return megabinary, nil }
+	if o.Source == nil {
+		o.Source = func() ([]byte, error) { return megabinary, nil }
 	}
-	return e, nil
+	return newWazeroEngine(ctx, units, cpu, o, cache)
 }
 
 // cpuOf returns the processor that all units were made for.
@@ -93,46 +94,37 @@ func cpuOf(units []artifact.UnitEntry) (guestabi.CPU, error) {
 	return cpu, nil
 }
 
-func openWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (*wazeroEngine, error) {
-	if o.CacheDir == "" || o.Interpreter {
-		return newWazeroEngine(ctx, megabinary, o, "")
-	}
-	cache, err := newCodeCache(megabinary, o)
-	if err != nil {
-		return nil, err
-	}
-	if e := cache.load(ctx, megabinary, o); e != nil {
-		return e, nil
-	}
-	return cache.store(ctx, megabinary, o)
-}
-
-// newWazeroEngine compiles a module, with wazero's cache in cacheDir if that is
-// not empty.
-func newWazeroEngine(ctx context.Context, module []byte, o WazeroOptions, cacheDir string) (*wazeroEngine, error) {
+func newWazeroEngine(ctx context.Context, units []artifact.UnitEntry, cpu guestabi.CPU, o WazeroOptions, cache *codeCache) (*wazeroEngine, error) {
 	e := &wazeroEngine{
+		units:   units,
+		cpu:     cpu,
+		workers: max(o.Workers, 1),
 		started: time.Now(),
+		// The interpreter makes atomic instructions atomic with a lock of the
+		// instance, and threads are instances of their own.
+		oneByOne: o.Interpreter,
 		// Anonymous: any number of instances of one module may live at once.
 		// Nothing reads the source of randomness, but that which wazero makes
 		// by itself takes 5 us to seed.
 		instance: wazero.NewModuleConfig().WithName("").WithStartFunctions().WithRandSource(rand.Reader),
 	}
+	if o.Workers == 0 {
+		e.workers = 2
+	}
 	config := compilerConfig()
 	if o.Interpreter {
-		// The interpreter makes atomic instructions atomic with a lock of the
-		// instance, and threads are instances of their own.
-		e.oneByOne = true
 		config = configure(wazero.NewRuntimeConfigInterpreter())
 	}
-	if cacheDir != "" {
+	if cache != nil {
 		var err error
-		if e.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
+		if e.cache, err = wazero.NewCompilationCacheWithDir(cache.shared()); err != nil {
 			return nil, fmt.Errorf("opening the cache of compiled code: %w", err)
 		}
 		config = config.WithCompilationCache(e.cache)
 	}
+	e.parts = newParts(e, o.Source, cache)
 	e.runtime = wazero.NewRuntimeWithConfig(ctx, config)
-	if err := e.load(ctx, module, o); err != nil {
+	if err := instantiateHost(ctx, e.runtime); err != nil {
 		return nil, errors.Join(err, e.Close(ctx))
 	}
 	return e, nil
@@ -146,24 +138,33 @@ func configure(c wazero.RuntimeConfig) wazero.RuntimeConfig {
 		api.CoreFeaturesV2 | experimental.CoreFeaturesThreads | experimental.CoreFeaturesTailCall | experimental.CoreFeaturesExtendedConst)
 }
 
-func (e *wazeroEngine) load(ctx context.Context, module []byte, o WazeroOptions) error {
-	if err := instantiateHost(ctx, e.runtime); err != nil {
-		return err
-	}
-	workers := o.Workers
-	if workers == 0 {
-		workers = 2
-	}
-	var err error
-	e.compiled, err = e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), module)
+// compile compiles a module on e.workers goroutines.
+func (e *wazeroEngine) compile(ctx context.Context, rt wazero.Runtime, module []byte) (wazero.CompiledModule, error) {
+	c, err := rt.CompileModule(experimental.WithCompilationWorkers(ctx, e.workers), module)
 	if err != nil {
-		return fmt.Errorf("compiling the megabinary: %w", err)
+		return nil, fmt.Errorf("compiling the megabinary: %w", err)
+	}
+	return c, nil
+}
+
+// compileTo compiles a module for nothing but its code, which wazero writes to a
+// new cache in dir.
+func (e *wazeroEngine) compileTo(ctx context.Context, dir string, module []byte) error {
+	cache, err := wazero.NewCompilationCacheWithDir(dir)
+	if err != nil {
+		return fmt.Errorf("opening a cache of compiled code: %w", err)
+	}
+	rt := wazero.NewRuntimeWithConfig(ctx, compilerConfig().WithCompilationCache(cache))
+	_, err = e.compile(ctx, rt, module)
+	if err = errors.Join(err, rt.Close(ctx), cache.Close(ctx)); err != nil {
+		return fmt.Errorf("compiling to a cache: %w", err)
 	}
 	return nil
 }
 
 // Close implements Engine.
 func (e *wazeroEngine) Close(ctx context.Context) error {
+	e.parts.close()
 	err := e.runtime.Close(ctx)
 	if e.cache != nil {
 		err = errors.Join(err, e.cache.Close(ctx))
@@ -181,8 +182,20 @@ type wazeroMachine struct {
 	engine *wazeroEngine
 	mem    *Memory
 	kernel Kernel
-	module api.Module
 	x87    x87.State
+
+	bound   map[int]*boundUnit // by unit
+	module  api.Module         // the first instance, nil until settle
+	alone   int                // the unit of module if it is the only one, else -1
+	shared  bool               // module must not be that of a unit alone
+	moved   bool               // Run must go on at movedTo with instances that share
+	movedTo guestabi.PC
+	pending guestabi.Context // registers until settle
+
+	// What dispatch remembers, if alone is -1: see guestabi.SplitRuntime.
+	generation api.MutableGlobal
+	places     [guestabi.PlaceSlots][guestabi.PlaceFields]api.MutableGlobal
+	nextPlace  int
 
 	// one is held by the thread that runs guest code, if only one may; nil else.
 	one  *sync.Mutex
@@ -197,18 +210,9 @@ func (e *wazeroEngine) NewMachine(mem *Memory, k Kernel) (Machine, error) {
 	if err := mem.retain(); err != nil {
 		return nil, fmt.Errorf("making a machine: %w", err)
 	}
-	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New()}
+	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New(), bound: map[int]*boundUnit{}, alone: -1}
 	if e.oneByOne {
 		m.one = &mem.one
-	}
-	ctx := experimental.WithMemoryAllocator(m.Context, sharedMemory{mem})
-	var err error
-	m.module, err = e.runtime.InstantiateModule(ctx, e.compiled, e.instance)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("making a machine: %w", err), mem.Close())
-	}
-	if m.run, err = m.function(guestabi.ExportRun); err != nil {
-		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
@@ -242,11 +246,10 @@ func (s sharedMemory) Free() {}
 
 // Close implements Machine.
 func (m *wazeroMachine) Close() error {
-	if m.module == nil {
+	if m.bound == nil {
 		return nil
 	}
-	err := errors.Join(m.module.Close(m.Context), m.mem.Close())
-	m.module = nil
+	err := errors.Join(m.closeInstances(), m.mem.Close())
 	if err != nil {
 		return fmt.Errorf("closing a machine: %w", err)
 	}
@@ -262,37 +265,12 @@ func (m *wazeroMachine) CPU() guestabi.CPU { return m.engine.cpu }
 // X87 implements Machine.
 func (m *wazeroMachine) X87() X87State { return &m.x87 }
 
-// Bind implements Machine.
-func (m *wazeroMachine) Bind(unit int, base guestabi.PC) error {
-	if unit < 0 || unit >= len(m.engine.units) {
-		return fmt.Errorf("binding unit %d: the megabinary has %d", unit, len(m.engine.units))
-	}
-	u := &m.engine.units[unit]
-	if u.ExportBase == "" && base != 0 {
-		return fmt.Errorf("binding unit %d at base %#x: it is not position-independent", unit, base)
-	}
-	if u.ExportBase != "" {
-		if err := m.setGlobal(u.ExportBase, uint64(base)); err != nil {
-			return fmt.Errorf("binding unit %d: %w", unit, err)
-		}
-	}
-	if err := m.setGlobal(u.ExportAdmitted, 1); err != nil {
-		return fmt.Errorf("binding unit %d: %w", unit, err)
-	}
-	return nil
-}
-
-func (m *wazeroMachine) setGlobal(name string, v uint64) error {
-	g, ok := m.module.ExportedGlobal(name).(api.MutableGlobal)
-	if !ok {
-		return fmt.Errorf("the megabinary exports no mutable global %q", name)
-	}
-	g.Set(v)
-	return nil
-}
-
 // SaveContext implements Machine.
 func (m *wazeroMachine) SaveContext(c *guestabi.Context) {
+	if m.module == nil {
+		*c = m.pending
+		return
+	}
 	slot := m.mem.slot()
 	defer m.mem.releaseSlot(slot)
 	m.callContext(&m.save, guestabi.ExportSaveContext, slot)
@@ -301,6 +279,10 @@ func (m *wazeroMachine) SaveContext(c *guestabi.Context) {
 
 // LoadContext implements Machine.
 func (m *wazeroMachine) LoadContext(c *guestabi.Context) {
+	if m.module == nil {
+		m.pending = *c
+		return
+	}
 	slot := m.mem.slot()
 	defer m.mem.releaseSlot(slot)
 	c.Put(m.mem.bytes[slot:], m.engine.cpu)
@@ -324,10 +306,19 @@ func (m *wazeroMachine) callContext(f *api.Function, name string, slot uint32) {
 
 // Run implements Machine.
 func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
+	if err := m.settle(); err != nil {
+		return 0, err
+	}
 	stack := [1]uint64{uint64(pc)}
 	m.enterGuest()
 	err := m.run.CallWithStack(m, stack[:])
 	m.leaveGuest()
+	if m.moved {
+		if err := m.leaveAlone(); err != nil {
+			return 0, err
+		}
+		return m.Run(m.movedTo)
+	}
 	if err == nil {
 		return guestabi.PC(stack[0]), nil
 	}
@@ -348,19 +339,26 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 
 // place makes the PC of a trap and the stack pointer exact, or says why not.
 func (m *wazeroMachine) place(t *Trap) error {
-	s, err := m.engine.sites.find(m.Context, m.run)
-	if err != nil {
-		return err
+	for unit, b := range m.bound {
+		if b.instance == nil {
+			continue
+		}
+		key, enter := partKey{unit: unit}, guestabi.ExportEnter
+		if m.alone >= 0 {
+			key, enter = partKey{unit, true}, alonePrefix+guestabi.ExportEnter
+		}
+		s, err := m.engine.parts.part(key).sites.find(m.Context, m.run, b.instance.ExportedFunction(enter))
+		if errors.Is(err, errElsewhere) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		t.PC, t.Stale = s.PC+b.base, s.Stale
+		rsp := guestabi.RSP.String()
+		return set(m.module.ExportedGlobal(rsp), m.global(rsp)+uint64(int64(s.SP)))
 	}
-	if s.unit >= len(m.engine.units) {
-		return fmt.Errorf("%w: it is in unit %d of %d", errPlace, s.unit, len(m.engine.units))
-	}
-	t.PC, t.Stale = s.PC, s.Stale
-	if base := m.engine.units[s.unit].ExportBase; base != "" {
-		t.PC += guestabi.PC(m.global(base))
-	}
-	rsp := guestabi.RSP.String()
-	return m.setGlobal(rsp, m.global(rsp)+uint64(int64(s.SP)))
+	return errPlace
 }
 
 // global returns the value of an exported global, 0 if there is none.

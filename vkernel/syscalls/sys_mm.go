@@ -127,6 +127,7 @@ func mapCode(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, e
 		_ = t.MM().Unmap(addr, o.Length) // just mapped
 		return 0, linux.EACCES
 	}
+	t.DismissUnits(addr, addr+o.Length)
 	return addr, t.AdmitUnit(d.Unit, addr-vaddr)
 }
 
@@ -160,7 +161,11 @@ func mprotect(t *kernel.Task, a kernel.Args) (uint64, error) {
 
 // munmap implements munmap(2).
 func munmap(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return 0, t.MM().Unmap(a.Addr(0), a[1])
+	if err := t.MM().Unmap(a.Addr(0), a[1]); err != nil {
+		return 0, err
+	}
+	t.DismissUnits(a.Addr(0), a.Addr(0)+a[1])
+	return 0, nil
 }
 
 // brk implements brk(2).

@@ -2,11 +2,13 @@
 //
 //	go run ./test/images/mkimage busybox out/busybox
 //	go run ./test/images/mkimage programs out/kernels /bin/fib=out/fib ...
+//	go run ./test/images/mkimage debian out/python python3.11
 package main
 
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -23,7 +25,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: mkimage busybox|programs DIR [GUEST=HOST...]")
+		return fmt.Errorf("usage: mkimage busybox|programs|debian DIR [GUEST=HOST...|PACKAGE...]")
 	}
 	var img v1.Image
 	var err error
@@ -40,6 +42,12 @@ func run(args []string) error {
 			files[guest] = host
 		}
 		img, err = images.Programs(files)
+	case "debian":
+		var rootfs string
+		if rootfs, err = images.RootFS(filepath.Dir(args[1]), args[2:]...); err != nil {
+			return err
+		}
+		img, err = images.FromTar(v1.Config{Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"/bin/bash"}}, rootfs)
 	default:
 		return fmt.Errorf("there is no image called %q", args[0])
 	}
