@@ -86,6 +86,7 @@ func newAnalysis(ctx context.Context, f *elf64.File) (*analysis, error) {
 		tables:    map[uint32]*table{},
 		reasons:   map[uint32]string{},
 		refused:   map[uint64]string{},
+		denied:    map[uint32]bool{},
 		dataRefs:  map[uint64]uint32{},
 		pointers:  map[uint64]bool{},
 		slots:     map[uint64]uint32{},
@@ -115,7 +116,7 @@ func (a *analysis) discover(names map[uint64]string, hints []uint64) error {
 		}
 		found := a.followRefs()
 		if !found {
-			found = a.scanData()
+			found = a.scanData(false)
 		}
 		var err error
 		if !found {
@@ -127,6 +128,9 @@ func (a *analysis) discover(names map[uint64]string, hints []uint64) error {
 			if found, err = a.fillGaps(); err != nil {
 				return err
 			}
+		}
+		if !found {
+			found = a.scanData(true)
 		}
 		if !found {
 			return nil

@@ -82,9 +82,9 @@ func (b *bounder) compare(in *x86.Inst) (uint64, bool) {
 	}
 	n := uint64(imm)
 	switch {
-	case !b.taken && jump == x86asm.JA, b.taken && jump == x86asm.JBE:
+	case !b.taken && (jump == x86asm.JA || jump == x86asm.JG), b.taken && (jump == x86asm.JBE || jump == x86asm.JLE):
 		n++
-	case !b.taken && jump == x86asm.JAE, b.taken && jump == x86asm.JB:
+	case !b.taken && (jump == x86asm.JAE || jump == x86asm.JGE), b.taken && (jump == x86asm.JB || jump == x86asm.JL):
 	default:
 		return 0, false
 	}

@@ -221,28 +221,6 @@ func (c *cutter) findEntries() {
 	c.entry = entry
 }
 
-// coverage counts bytes of text: all, inside of blocks, and padding.
-func (c *cutter) coverage() *pb.Coverage {
-	cov := &pb.Coverage{}
-	for _, b := range c.blocks {
-		cov.Instructions += uint64(b.instructions)
-	}
-	for _, s := range c.text {
-		cov.TextBytes += uint64(s.end - s.start)
-		for i := s.start; i < s.end; {
-			if n := nextZero(c.covered, i, s.end) - i; n > 0 {
-				cov.FunctionBytes += uint64(n)
-				i += n
-				continue
-			}
-			n := c.padding(i, s.end)
-			cov.PaddingBytes += uint64(n)
-			i += max(n, 1)
-		}
-	}
-	return cov
-}
-
 // sortedTargets returns the addresses of t's targets.
 func (c *cutter) sortedTargets(t *table) []uint64 {
 	addrs := make([]uint64, len(t.targets))

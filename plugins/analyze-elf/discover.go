@@ -41,11 +41,13 @@ type analysis struct {
 	tables   map[uint32]*table    // by indirect jump
 	reasons  map[uint32]string    // why an indirect jump has no table
 	refused  map[uint64]string    // by address
+	denied   map[uint32]bool      // places that something names, but that are no code
 	codeRefs []reference          // not looked at yet
 	dataRefs map[uint64]uint32    // address in data -> an instruction that names it
 	relocs   []elf64.Reloc        // by Where
 	pointers map[uint64]bool      // code addresses found in data
 	unwind   [][2]uint64          // addresses of unwind tables
+	frames   []elf64.Frame        // by start
 	slots    map[uint64]uint32    // GOT slots of mmap and mprotect -> number
 	sites    []uint32             // system calls, and calls if there are such slots
 
@@ -176,6 +178,9 @@ func (a *analysis) follow(r *region, i uint32) (uint32, error) {
 			return i, nil
 		}
 		i += uint32(a.length[i])
+		if k == kindTrap && i < end && a.inside[i] != 0 && r.bytes[i-1-r.first] == breakpoint && a.returnsTo(i, k) {
+			a.enter(i, pb.Origin_ORIGIN_GAP) // where a handler of SIGTRAP returns to
+		}
 		if !k.falls() || k.endsBlock() && !a.returnsTo(i, k) {
 			return i, nil
 		}
@@ -185,6 +190,8 @@ func (a *analysis) follow(r *region, i uint32) (uint32, error) {
 	}
 	return i, nil
 }
+
+const breakpoint = 0xcc
 
 // noteQuick records what an instruction that quick knows says.
 func (a *analysis) noteQuick(i uint32, k kind) {
@@ -223,6 +230,7 @@ func (a *analysis) step(i uint32) (kind, bool) {
 		var d *x86.DecodeError
 		if errors.As(err, &d) {
 			a.refused[d.PC] = d.Reason
+			a.skipRefused(i, uint32(d.Len))
 		}
 		return kindRefused, false
 	}
@@ -230,6 +238,19 @@ func (a *analysis) step(i uint32) (kind, bool) {
 	a.length[i], a.kinds[i] = uint8(in.Len), k
 	a.note(i, &in, k)
 	return k, true
+}
+
+// skipRefused goes on after an instruction of n bytes that the decoder refuses:
+// what follows is code, though it never runs on a processor that refuses it too.
+func (a *analysis) skipRefused(i, n uint32) {
+	if n == 0 {
+		return
+	}
+	a.length[i] = uint8(n)
+	fill(a.covered[i:i+n], &a.ones)
+	if b := a.bytes(i + n); len(b) > 0 && a.returnsTo(i+n, kindPlain) {
+		a.queue(i + n)
+	}
 }
 
 // returnsTo reports whether code is to be expected at the index after an

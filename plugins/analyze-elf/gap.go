@@ -27,6 +27,10 @@ func (a *analysis) plausible(i uint32, gap bool) bool {
 			return false
 		}
 		in, err := a.decode(i)
+		if n := layoutOf(err); n > 0 && gap {
+			i += uint32(n)
+			continue
+		}
 		if err != nil || neverCompiled(in.Op) || in.IsTrap() && gap && in.Op != x86asm.UD2 && in.Op != x86asm.HLT {
 			return false
 		}
@@ -55,7 +59,7 @@ func (a *analysis) plausibleTarget(in *x86.Inst) bool {
 	if a.known(t) || a.covered[t] == 0 {
 		return a.kinds[t] != kindRefused
 	}
-	return t > 0 && a.bytes(t - 1)[0] == 0xf0 // past a LOCK prefix
+	return t > 0 && a.bytes(t - 1)[0] == lockPrefix
 }
 
 // neverCompiled reports instructions that a user program cannot run or that no
@@ -77,16 +81,18 @@ func neverCompiled(op x86asm.Op) bool {
 func (a *analysis) fillGaps() (bool, error) {
 	found := false
 	for _, s := range a.text {
+		e := evidenceGap
 		for i := s.start; i < s.end; {
-			if i = nextZero(a.covered, i, s.end); i == s.end {
-				break
+			if n := nextZero(a.covered, i, s.end); n > i {
+				i, e = n, evidenceGap
+				continue
 			}
 			if n := a.padding(i, s.end); n > 0 {
 				i += n
 				continue
 			}
-			if !a.plausible(i, true) {
-				i = a.skipData(i, s.end)
+			if !a.plausible(i, true) || !a.isCode(i, e) {
+				i, e = a.skipData(i, s.end), evidenceData
 				continue
 			}
 			found = true

@@ -1,9 +1,11 @@
 package analyzeelf
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
+	"megabinary.dev/plugins/analyze-elf/internal/elf64"
 	pb "megabinary.dev/sdk/artifact/programpb"
 )
 
@@ -36,11 +38,22 @@ func (a *analysis) program(names map[uint64]string) *pb.Program {
 	}
 	for _, i := range slices.Sorted(maps.Keys(a.reasons)) {
 		if reason := a.reasons[i]; reason != "" {
-			p.Unresolved = append(p.Unresolved, &pb.Unresolved{Address: a.addr(i), Reason: reason})
+			p.Unresolved = append(p.Unresolved, &pb.Unresolved{Address: a.addr(i), Reason: reason, TailCall: a.tailCall(i)})
 		}
 	}
 	p.Syscalls, p.GeneratesCode = a.syscalls()
 	return p
+}
+
+// tailCall reports whether the unwind tables say that nothing but the return
+// address is on the stack at index i.
+func (a *analysis) tailCall(i uint32) bool {
+	pc := a.addr(i)
+	n, ok := slices.BinarySearchFunc(a.frames, pc, func(f elf64.Frame, pc uint64) int { return cmp.Compare(f.Start, pc) })
+	if !ok {
+		n--
+	}
+	return n >= 0 && a.frames[n].Empty(pc)
 }
 
 func (c *cutter) programFunctions(names map[uint64]string) []*pb.Function {

@@ -40,6 +40,10 @@ func nextZero(b []byte, i, end uint32) uint32 {
 	return end
 }
 
+// nextSet returns the first index from i on, below end, whose byte is 1, or end.
+// The bytes are 0 or 1.
+func nextSet(b []byte, i, end uint32) uint32 { return nextWith(b, i, end, 1) }
+
 // lastWith returns the last index up to i, from start on, whose byte has a bit
 // of mask, or start.
 func lastWith(b []byte, start, i uint32, mask byte) uint32 {

@@ -40,7 +40,8 @@ func (a *analysis) declare(names map[uint64]string) {
 			}
 		}
 	}
-	for _, f := range a.file.Frames() {
+	a.frames = a.file.Frames()
+	for _, f := range a.frames {
 		start := f.Start
 		if f.Signal {
 			start++
@@ -140,6 +141,9 @@ func (a *analysis) seedTrusted(hints []uint64) {
 		}
 	}
 	for _, r := range a.relocs {
+		if r.Type == elf64.RJumpSlot {
+			a.seedLazy(r.Where)
+		}
 		if i, ok := a.index(r.Value); ok {
 			switch {
 			case r.Type == elf64.RRelative && a.inside[i] != 0:
@@ -153,6 +157,26 @@ func (a *analysis) seedTrusted(hints []uint64) {
 	}
 	for _, addr := range hints {
 		a.seedFunction(addr, pb.Origin_ORIGIN_HINT)
+	}
+}
+
+// seedLazy queues the code that a slot of the PLT leads to before it is bound:
+// the instruction behind the jump through it.
+func (a *analysis) seedLazy(slot uint64) {
+	v, ok := a.file.Uint64(slot)
+	if !ok || v == 0 {
+		return
+	}
+	a.seedFunction(v, pb.Origin_ORIGIN_RELOCATION)
+	const jumpLen = 6 // FF 25 disp32
+	i, ok := a.index(v - jumpLen)
+	if !ok {
+		return
+	}
+	if in, err := a.decode(i); err == nil && in.IsJump() {
+		if to, ok := in.Address(0); ok && to == slot {
+			a.seedFunction(v-jumpLen, pb.Origin_ORIGIN_RELOCATION)
+		}
 	}
 }
 
@@ -212,7 +236,10 @@ func (a *analysis) accept(i uint32, origin pb.Origin) bool {
 	case a.known(i):
 		a.enter(i, origin)
 		return true
-	case a.covered[i] != 0 || !a.inText(i) || !a.plausible(i, false):
+	case a.covered[i] != 0 || a.denied[i] || !a.inText(i):
+		return false
+	case !a.plausible(i, false) || !a.isCode(i, evidenceNamed):
+		a.denied[i] = true
 		return false
 	}
 	if a.inside[i] == 0 {
@@ -223,9 +250,10 @@ func (a *analysis) accept(i uint32, origin pb.Origin) bool {
 }
 
 // scanData enters the code that words in data point to: in a program that is not
-// position-independent, which has no relocations. It reports whether there was
-// any new.
-func (a *analysis) scanData() bool {
+// position-independent, which has no relocations. Unless weak, it takes only
+// those to where a function may begin: other words may be numbers or text that
+// look like addresses. It reports whether there was any new.
+func (a *analysis) scanData(weak bool) bool {
 	if a.file.PositionIndependent || len(a.regions) == 0 {
 		return false
 	}
@@ -249,7 +277,7 @@ func (a *analysis) scanData() bool {
 			if !ok || executable && a.textAt(s.Addr+at) {
 				continue
 			}
-			if a.accept(i, pb.Origin_ORIGIN_DATA) {
+			if (weak || a.known(i) || a.mayBegin(i)) && a.accept(i, pb.Origin_ORIGIN_DATA) {
 				found = true
 			}
 			if a.marks[i]&markEntry != 0 {
@@ -259,6 +287,25 @@ func (a *analysis) scanData() bool {
 	}
 	return found
 }
+
+// mayBegin reports whether a function may begin at index i: at an aligned
+// address, or where an instruction ends or padding.
+func (a *analysis) mayBegin(i uint32) bool {
+	if a.addr(i)%16 == 0 || i == 0 || a.covered[i-1] != 0 {
+		return true
+	}
+	b := a.bytes(i - 1)
+	if len(b) == 0 {
+		return true
+	}
+	switch b[0] {
+	case ret, breakpoint, nop, 0:
+		return true
+	}
+	return false
+}
+
+const ret = 0xc3
 
 // unwindData reports whether addr lies in unwind tables, whose words only look
 // like pointers.

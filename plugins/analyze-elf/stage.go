@@ -18,7 +18,7 @@ import (
 // when the output changes.
 const (
 	Name    = "analyze-elf"
-	Version = "1"
+	Version = "2"
 )
 
 // memory is what the largest programs of a distribution need, in bytes.
@@ -145,13 +145,3 @@ func report(req stage.Request, d stage.Descriptor, p *pb.Program) {
 // lowCoverage is the share of text below which a file is worth a warning: all
 // compiled programs that were measured have more.
 const lowCoverage = 0.97
-
-// Covered returns the share of the text, without padding, that is inside of
-// blocks: 0 to 1.
-func Covered(c *pb.Coverage) float64 {
-	text := c.GetTextBytes() - c.GetPaddingBytes()
-	if text == 0 {
-		return 1
-	}
-	return float64(c.GetFunctionBytes()) / float64(text)
-}

@@ -120,8 +120,11 @@ func (a *analysis) findTable(i uint32) (*table, string) {
 			if m, ok := def.Mem(1); ok {
 				return a.absoluteTable(p, m, uint64(def.ArgSize(0)))
 			}
+			if v, ok := def.Args[1].(x86asm.Imm); ok {
+				return oneTarget(uint64(v))
+			}
 			if f = familyOf(def.Args[1]); f == noReg {
-				return nil, "target is a constant"
+				return nil, "target comes from a register of another kind"
 			}
 		case x86asm.ADD:
 			if _, ok := def.Mem(1); ok {
@@ -129,7 +132,13 @@ func (a *analysis) findTable(i uint32) (*table, string) {
 			}
 			return a.relativeTable(p, f, familyOf(def.Args[1]), 0)
 		case x86asm.LEA:
+			if addr, ok := def.Address(1); ok {
+				return oneTarget(addr)
+			}
 			m, _ := def.Mem(1)
+			if m.Index != 0 && m.Base != 0 && m.Scale > 1 {
+				return a.scaledTable(i, p, f, m)
+			}
 			if m.Index == 0 || m.Scale != 1 {
 				return nil, "target is a computed address"
 			}
@@ -139,6 +148,11 @@ func (a *analysis) findTable(i uint32) (*table, string) {
 		}
 	}
 	return nil, "target is copied too often"
+}
+
+// oneTarget returns the table of a jump whose target is one address.
+func oneTarget(addr uint64) (*table, string) {
+	return &table{addr: addr, base: addr, stride: 1, bound: 1}, ""
 }
 
 // absoluteTable takes a load of a whole address from memory.
@@ -181,6 +195,25 @@ func (a *analysis) relativeTable(i uint32, x, y family, disp uint64) (*table, st
 		return nil, "the base of the jump table is not visible"
 	}
 	return nil, "target is a sum of registers"
+}
+
+// scaledTable takes a jump at index i to base + index * scale, which the LEA at
+// index p makes in register f, as in libffi's assembly.
+func (a *analysis) scaledTable(i, p uint32, f family, m x86asm.Mem) (*table, string) {
+	base, ok := a.constant(p, familyOf(m.Base))
+	base += uint64(m.Disp)
+	if _, isCode := a.index(base); !ok || !isCode {
+		return nil, "target is a computed address"
+	}
+	t := &table{addr: base, base: base, stride: uint64(m.Scale)}
+	index := familyOf(m.Index)
+	if t.bound, t.limit = a.bound(p, index); t.bound == 0 && index != f {
+		t.bound, t.limit = a.bound(i, index)
+	}
+	if t.bound == 0 {
+		t.limit = maxStrides
+	}
+	return t, ""
 }
 
 // strideTable takes a jump to base + n * stride, as in the copying loops of
@@ -313,6 +346,9 @@ func (a *analysis) splitSum(i uint32, x, y family, disp uint64) (uint64, family,
 // be code; what it accepts is decoded at once, so that the next target is
 // checked against it.
 func (a *analysis) readTable(t *table, i uint32) error {
+	if a.distrust(t) {
+		t.bound = 0
+	}
 	limit := uint64(maxUnbounded)
 	switch {
 	case t.bound != 0:
@@ -322,16 +358,23 @@ func (a *analysis) readTable(t *table, i uint32) error {
 	}
 	own := a.extent(i)
 	seen := map[uint32]bool{}
+	beyond := false // past the start of what looks like another table
 	for n := range limit {
 		if a.entries++; a.entries > maxEntries {
 			break
 		}
 		to, ok := a.entryTarget(t, n)
-		if ok && t.bound == 0 {
-			ok = a.plausibleEntry(t, n, to, own)
-		}
-		if !ok {
-			t.bound = 0
+		if t.bound != 0 {
+			if named := n > 0 && t.stride == 0 && a.isNamed(t.addr+n*t.entry); named {
+				beyond = true
+			}
+			if !ok || beyond && !a.belongs(to, own) { // an index that does not occur
+				continue
+			}
+		} else if !ok || !a.plausibleEntry(t, n, to, own) {
+			if n == 0 { // an index that begins at 1
+				continue
+			}
 			break
 		}
 		if seen[to] {
@@ -351,13 +394,35 @@ func (a *analysis) readTable(t *table, i uint32) error {
 	return nil
 }
 
+// distrust reports whether so many entries of a table lead out of the code that
+// its bound must be wrong.
+func (a *analysis) distrust(t *table) bool {
+	holes := uint64(0)
+	for n := range t.bound {
+		if to, ok := a.entryTarget(t, n); !ok || !a.inText(to) {
+			holes++
+		}
+	}
+	return holes*4 > t.bound
+}
+
+// isNamed reports whether an instruction names an address in data.
+func (a *analysis) isNamed(addr uint64) bool {
+	_, ok := a.dataRefs[addr]
+	return ok
+}
+
+// belongs reports whether a jump of the function with this extent may go to
+// index to: it does not leave the function but for the start of another.
+func (a *analysis) belongs(to uint32, own span) bool {
+	return to >= own.start && to < own.end || a.marks[to]&markStart != 0
+}
+
 // plausibleEntry reports whether entry n of a table without a visible end, which
 // leads to index to, is likely to belong to it.
 func (a *analysis) plausibleEntry(t *table, n uint64, to uint32, own span) bool {
-	if t.stride == 0 && n > 0 {
-		if _, named := a.dataRefs[t.addr+n*t.entry]; named {
-			return false
-		}
+	if t.stride == 0 && n > 0 && a.isNamed(t.addr+n*t.entry) {
+		return false
 	}
 	if a.known(to) {
 		return true

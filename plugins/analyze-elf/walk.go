@@ -1,6 +1,8 @@
 package analyzeelf
 
 import (
+	"slices"
+
 	"golang.org/x/arch/x86/x86asm"
 
 	"megabinary.dev/sdk/x86"
@@ -91,28 +93,51 @@ func writes(in *x86.Inst, f family) bool {
 // prev returns the instruction that runs before the one at index i: the one
 // that falls into it, or else a jump to it.
 func (a *analysis) prev(i uint32) (p uint32, jumped, ok bool) {
+	if p, ok = a.before(i); ok {
+		return p, false, true
+	}
+	return a.link[i] - 1, true, a.walks >= 0 && a.link[i] != 0
+}
+
+// before returns the instruction that falls into the one at index i.
+func (a *analysis) before(i uint32) (uint32, bool) {
 	if a.walks--; a.walks < 0 {
-		return 0, false, false
+		return 0, false
 	}
 	first := a.region(i).first
 	for n := uint32(1); n <= 15 && i >= first+n; n++ {
 		p := i - n
 		if uint32(a.length[p]) == n && a.kinds[p].falls() {
-			return p, false, true
+			return p, true
 		}
 	}
-	return a.link[i] - 1, true, a.link[i] != 0
+	return 0, false
 }
 
-// definition walks back from index i to the instruction that last wrote f.
+// definition walks back from index i to the instruction that last wrote f. At
+// the head of a loop, where the way back leads to where it came from, it takes
+// the other way.
 func (a *analysis) definition(i uint32, f family) (x86.Inst, uint32, bool) {
 	if f == noReg {
 		return x86.Inst{}, 0, false
 	}
+	var others []uint32 // jumps to where the walk went on to the instruction before
+	var seen []uint32   // of the places that have such a jump
 	for range maxWalk {
-		p, _, ok := a.prev(i)
+		p, ok := a.before(i)
+		if from := a.link[i]; from != 0 {
+			if slices.Contains(seen, i) {
+				ok = false
+			} else {
+				seen = append(seen, i)
+				others = append(others, from-1)
+			}
+		}
 		if !ok {
-			break
+			if len(others) == 0 {
+				break
+			}
+			p, others = others[len(others)-1], others[:len(others)-1]
 		}
 		in, err := a.redecode(p)
 		if err != nil {

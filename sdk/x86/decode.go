@@ -17,6 +17,9 @@ type DecodeError struct {
 	PC     uint64
 	Bytes  []byte // up to 15 bytes at PC; aliases the code
 	Reason string
+	// Len is the length in bytes if the instruction belongs to an extension
+	// that this package knows by its layout only (see layout), else 0.
+	Len int
 }
 
 func (e *DecodeError) Error() string {
@@ -24,7 +27,12 @@ func (e *DecodeError) Error() string {
 }
 
 func refuse(code []byte, pc uint64, reason string) error {
-	return &DecodeError{PC: pc, Bytes: code[:min(len(code), maxLen)], Reason: reason}
+	code = code[:min(len(code), maxLen)]
+	e := &DecodeError{PC: pc, Bytes: code, Reason: reason}
+	if n, name := layout(code); n > 0 {
+		e.Len, e.Reason = n, name
+	}
+	return e
 }
 
 // Decode decodes the instruction at the start of code, which lies at pc. Every

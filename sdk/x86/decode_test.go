@@ -74,8 +74,8 @@ func TestDecode(t *testing.T) {
 func TestDecodeRefuses(t *testing.T) {
 	for _, c := range []struct{ name, code, reason string }{
 		{"nothing", "", "no bytes"},
-		{"adcx", "660f38f6c0", "unknown instruction"},
-		{"adox", "f30f38f6c0", "unknown instruction"},
+		{"adcx", "660f38f6c0", "ADX"},
+		{"adox", "f30f38f6c0", "ADX"},
 		{"incsspq", "f3480faee8", "group 15"},
 		{"tpause", "660faef0", "group 15"},
 		{"lock mov", "f048890f", "LOCK before"},
@@ -88,7 +88,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"cut off", "48b8112233", "unknown instruction"},
 		{"VEX cut off before ModR/M", "c5f810", "truncated vector instruction"},
 		{"VEX cut off", "c4", "truncated vector instruction"},
-		{"EVEX map 5", "62f57e481000", "unknown EVEX map"},
+		{"EVEX map 5", "62f57e481000", "unknown AVX-512"},
 		{"rdpkru", "0f01ee", "unknown instruction"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -99,6 +99,48 @@ func TestDecodeRefuses(t *testing.T) {
 			}
 			if bad.PC != 0x40 || !strings.Contains(bad.Reason, c.reason) || len(bad.Bytes) != len(c.code)/2 {
 				t.Errorf("%v, want %q", err, c.reason)
+			}
+		})
+	}
+}
+
+// TestLayout holds the lengths of instructions that are refused but whose
+// extension is known.
+func TestLayout(t *testing.T) {
+	for _, c := range []struct {
+		name, code string // a space ends the instruction
+		len        int
+	}{
+		{"adcx", "664c0f38f6c9 c4", 6},
+		{"adox with memory", "f34c0f38f643e0 66", 7},
+		{"incsspq", "f3480faee8 90", 5},
+		{"rdseed", "480fc7f8 90", 4},
+		{"rdpkru", "0f01ee 90", 3},
+		{"fma4", "c4e3f96bc210 c3", 6},
+		{"fma4 with memory", "c4e3796b0d7e710300 20", 10},
+		{"xop rotate", "8fe878c2ec0e 41", 6},
+		{"xop map 9", "8fe97812c0 90", 5},
+		{"xop map 10", "8fea781000 11223344", 9},
+		{"padlock", "f30fa7c8 66", 4},
+		{"xstore", "0fa7c0 89", 3},
+		{"avx-512 fp16", "62f57e481000 90", 6},
+		{"pop, not xop", "8fc0 06", 0},
+		{"push es", "06 90 90 90", 0},
+		{"lock mov", "f048890f 90", 0},
+		{"cut off in an xop immediate", "8fe878c2ec", 0},
+		{"cut off in a displacement", "c4e3796b0d7e71", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in, err := Decode(unhex(t, c.code), 0x40)
+			var bad *DecodeError
+			if !errors.As(err, &bad) {
+				if c.len != 0 || err != nil {
+					t.Fatalf("decoded as %v, error %v", in, err)
+				}
+				return
+			}
+			if bad.Len != c.len {
+				t.Errorf("%v: length %d, want %d", err, bad.Len, c.len)
 			}
 		})
 	}
@@ -249,6 +291,9 @@ func FuzzDecode(f *testing.F) {
 			var bad *DecodeError
 			if !errors.As(err, &bad) {
 				t.Fatalf("%T is not a DecodeError", err)
+			}
+			if bad.Len < 0 || bad.Len > len(code) || bad.Len > maxLen {
+				t.Fatalf("%x: a refused instruction has length %d", code, bad.Len)
 			}
 			return
 		}

@@ -3,6 +3,7 @@ package x86
 import (
 	"bufio"
 	"debug/elf"
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,6 +20,7 @@ func TestAgreesWithObjdump(t *testing.T) {
 	}{
 		{"/bin/busybox", "busybox-static", 200},
 		{"/lib/x86_64-linux-gnu/libc.so.6", "libc6", 500},
+		{"/lib/x86_64-linux-gnu/libm.so.6", "libc6", 10000},
 	} {
 		t.Run(c.debian, func(t *testing.T) {
 			compareWithObjdump(t, c.path, c.debian, c.maxUnknown)
@@ -62,6 +64,10 @@ func compareWithObjdump(t *testing.T, path, debian string, maxUnknown float64) {
 		case strings.Contains(dis, "(bad)") || strings.HasPrefix(dis, ".byte"):
 		case err != nil:
 			unknown++
+			var bad *DecodeError
+			if errors.As(err, &bad) && bad.Len != 0 && bad.Len != length {
+				t.Errorf("%#x: %s has %d bytes, %v has %d", pc, dis, length, err, bad.Len)
+			}
 			byReason[strings.Fields(dis)[0]]++
 		case got != length:
 			if wrong++; wrong < 20 {

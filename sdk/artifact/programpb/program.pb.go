@@ -545,9 +545,12 @@ func (x *Unknown) GetReason() string {
 }
 
 type Unresolved struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       uint64                 `protobuf:"varint,1,opt,name=address,proto3" json:"address,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address uint64                 `protobuf:"varint,1,opt,name=address,proto3" json:"address,omitempty"`
+	Reason  string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The frame is empty at the jump, so that it is a call in tail position: it
+	// goes where calls through pointers go, to functions whose address is taken.
+	TailCall      bool `protobuf:"varint,3,opt,name=tail_call,json=tailCall,proto3" json:"tail_call,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -596,14 +599,24 @@ func (x *Unresolved) GetReason() string {
 	return ""
 }
 
+func (x *Unresolved) GetTailCall() bool {
+	if x != nil {
+		return x.TailCall
+	}
+	return false
+}
+
 type Coverage struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	TextBytes     uint64                 `protobuf:"varint,1,opt,name=text_bytes,json=textBytes,proto3" json:"text_bytes,omitempty"`             // in executable sections (or segments, if there are no sections)
-	FunctionBytes uint64                 `protobuf:"varint,2,opt,name=function_bytes,json=functionBytes,proto3" json:"function_bytes,omitempty"` // of these, inside of blocks
-	PaddingBytes  uint64                 `protobuf:"varint,3,opt,name=padding_bytes,json=paddingBytes,proto3" json:"padding_bytes,omitempty"`    // nop, int3 and zero bytes between functions
-	Instructions  uint64                 `protobuf:"varint,4,opt,name=instructions,proto3" json:"instructions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	TextBytes      uint64                 `protobuf:"varint,1,opt,name=text_bytes,json=textBytes,proto3" json:"text_bytes,omitempty"`             // in executable sections (or segments, if there are no sections)
+	FunctionBytes  uint64                 `protobuf:"varint,2,opt,name=function_bytes,json=functionBytes,proto3" json:"function_bytes,omitempty"` // of these, inside of blocks
+	PaddingBytes   uint64                 `protobuf:"varint,3,opt,name=padding_bytes,json=paddingBytes,proto3" json:"padding_bytes,omitempty"`    // nop, int3 and zero bytes between functions
+	Instructions   uint64                 `protobuf:"varint,4,opt,name=instructions,proto3" json:"instructions,omitempty"`
+	UnknownBytes   uint64                 `protobuf:"varint,5,opt,name=unknown_bytes,json=unknownBytes,proto3" json:"unknown_bytes,omitempty"`       // instructions that the decoder knows by their length only
+	DataBytes      uint64                 `protobuf:"varint,6,opt,name=data_bytes,json=dataBytes,proto3" json:"data_bytes,omitempty"`                // constants between functions: instructions name them, and they are no code
+	UnreachedBytes uint64                 `protobuf:"varint,7,opt,name=unreached_bytes,json=unreachedBytes,proto3" json:"unreached_bytes,omitempty"` // the rest: neither code nor named as data
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Coverage) Reset() {
@@ -664,6 +677,27 @@ func (x *Coverage) GetInstructions() uint64 {
 	return 0
 }
 
+func (x *Coverage) GetUnknownBytes() uint64 {
+	if x != nil {
+		return x.UnknownBytes
+	}
+	return 0
+}
+
+func (x *Coverage) GetDataBytes() uint64 {
+	if x != nil {
+		return x.DataBytes
+	}
+	return 0
+}
+
+func (x *Coverage) GetUnreachedBytes() uint64 {
+	if x != nil {
+		return x.UnreachedBytes
+	}
+	return 0
+}
+
 var File_sdk_artifact_programpb_program_proto protoreflect.FileDescriptor
 
 const file_sdk_artifact_programpb_program_proto_rawDesc = "" +
@@ -709,17 +743,22 @@ const file_sdk_artifact_programpb_program_proto_rawDesc = "" +
 	"\aUnknown\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\x04R\aaddress\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\fR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"[\n" +
 	"\n" +
 	"Unresolved\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\x04R\aaddress\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x99\x01\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1b\n" +
+	"\ttail_call\x18\x03 \x01(\bR\btailCall\"\x86\x02\n" +
 	"\bCoverage\x12\x1d\n" +
 	"\n" +
 	"text_bytes\x18\x01 \x01(\x04R\ttextBytes\x12%\n" +
 	"\x0efunction_bytes\x18\x02 \x01(\x04R\rfunctionBytes\x12#\n" +
 	"\rpadding_bytes\x18\x03 \x01(\x04R\fpaddingBytes\x12\"\n" +
-	"\finstructions\x18\x04 \x01(\x04R\finstructions*\x97\x02\n" +
+	"\finstructions\x18\x04 \x01(\x04R\finstructions\x12#\n" +
+	"\runknown_bytes\x18\x05 \x01(\x04R\funknownBytes\x12\x1d\n" +
+	"\n" +
+	"data_bytes\x18\x06 \x01(\x04R\tdataBytes\x12'\n" +
+	"\x0funreached_bytes\x18\a \x01(\x04R\x0eunreachedBytes*\x97\x02\n" +
 	"\x06Origin\x12\x16\n" +
 	"\x12ORIGIN_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fORIGIN_ENTRY\x10\x01\x12\x11\n" +

@@ -9,6 +9,9 @@ type Frame struct {
 	// Signal marks a signal trampoline, whose FDE begins one byte before the
 	// code, so that unwinders that step back find it.
 	Signal bool
+
+	common *cie
+	rules  []byte // call frame instructions
 }
 
 // Pointer encodings (LSB 5.0 core, 10.5.1): format in the low half, base above.
@@ -34,6 +37,8 @@ type cie struct {
 	augmented     bool // 'z': the FDE has an augmentation length
 	signal        bool
 	ok            bool
+	step          uint64 // code alignment
+	rules         []byte // initial call frame instructions
 }
 
 // Frames returns the ranges of all FDEs, by start. It finds .eh_frame by its
@@ -46,7 +51,7 @@ func (f *File) Frames() []Frame {
 		start, size = f.ehFrameFromHdr(), maxTable
 	}
 	section := f.Bytes(start, size)
-	cies := map[uint64]cie{}
+	cies := map[uint64]*cie{}
 	var frames []Frame
 	for pos := uint64(0); pos+8 <= uint64(len(section)); {
 		length := uint64(le.Uint32(section[pos:]))
@@ -60,7 +65,7 @@ func (f *File) Frames() []Frame {
 		entry := reader{data: section[pos+4 : pos+4+length], addr: start + pos + 4}
 		if id := entry.uint(4); id == 0 {
 			cies[pos] = parseCIE(&entry)
-		} else if c := cies[pos+4-id]; c.ok { // an FDE comes after its CIE
+		} else if c := cies[pos+4-id]; c != nil && c.ok { // an FDE comes after its CIE
 			if fr, ok := f.parseFDE(&entry, c); ok {
 				frames = append(frames, fr)
 			}
@@ -89,22 +94,23 @@ func (f *File) ehFrameFromHdr() uint64 {
 	return f.pointer(&r, encoding)
 }
 
-func parseCIE(r *reader) cie {
-	c := cie{lsda: peOmit}
+func parseCIE(r *reader) *cie {
+	c := &cie{lsda: peOmit}
 	r.skip(1) // version
 	augmentation := r.cString()
-	r.uleb() // code alignment
+	c.step = r.uleb()
 	r.uleb() // data alignment (the sign does not matter for its length)
 	r.uleb() // return address register
 	if augmentation == "" {
-		c.ok = !r.failed
+		c.ok, c.rules = !r.failed, r.data[r.pos:]
 		return c
 	}
 	if augmentation[0] != 'z' {
 		return c
 	}
 	c.augmented = true
-	r.uleb()
+	size := r.uleb()
+	start := r.pos
 	for _, a := range augmentation[1:] {
 		switch a {
 		case 'R':
@@ -120,20 +126,28 @@ func parseCIE(r *reader) cie {
 			return c
 		}
 	}
-	c.ok = !r.failed
+	if c.ok = !r.failed; c.ok && size <= uint64(len(r.data)-start) {
+		c.rules = r.data[start+int(size):]
+	}
 	return c
 }
 
-func (f *File) parseFDE(r *reader, c cie) (Frame, bool) {
+func (f *File) parseFDE(r *reader, c *cie) (Frame, bool) {
 	start := f.pointer(r, c.pointer)
 	length := f.pointer(r, c.pointer&0xf)
-	fr := Frame{Start: start, End: start + length, Signal: c.signal}
+	fr := Frame{Start: start, End: start + length, Signal: c.signal, common: c}
 	if c.augmented {
-		r.uleb()
+		size := r.uleb()
+		rules := r.pos
 		if c.lsda != peOmit {
 			fr.lsda = f.pointer(r, c.lsda)
 		}
+		if size > uint64(len(r.data)-rules) {
+			return fr, false
+		}
+		r.pos = rules + int(size)
 	}
+	fr.rules = r.data[min(r.pos, len(r.data)):]
 	return fr, !r.failed && start != 0 && length != 0 && fr.End > start && fr.End <= userSpace
 }
 
