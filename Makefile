@@ -37,7 +37,7 @@ check: build ## Formatting, vet, import arrows, generated files, tidiness
 	$(GO) vet ./...
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 ./internal/archtest ./tools/...
-	@bash -n .ci/run test/images/show.sh
+	@bash -n .ci/run test/images/show.sh test/images/analyze-debian.sh
 
 .PHONY: race
 race: deps ## The vkernel's own tests under the race detector
@@ -72,6 +72,10 @@ engines: ## wazero's compiler against its interpreter on random programs for ENG
 .PHONY: tcg
 tcg: deps build ## QEMU's x86-64 test programs on the CPU and here; fetches QEMU's source
 	$(GO) run ./test/tcg -out $(OUT)/tcg
+
+.PHONY: analyze-debian
+analyze-debian: build ## What the analysis finds in a Debian image with python, perl, git, nginx, ... and two npm programs
+	@bash test/images/analyze-debian.sh $(OUT)/analyze-debian
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -1,16 +1,20 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
-	"strings"
-	"text/tabwriter"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
@@ -18,6 +22,7 @@ import (
 	"megabinary.dev/engine"
 	"megabinary.dev/image"
 	analyzeelf "megabinary.dev/plugins/analyze-elf"
+	"megabinary.dev/plugins/recompile"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/artifact/programpb"
 	"megabinary.dev/sdk/stage"
@@ -27,28 +32,29 @@ import (
 func newAnalyzeCmd(a *app) *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use:   "analyze FILE|IMAGE",
-		Short: "Show how much of an ELF file's code is found, and what is not",
-		Long: `Show, for an ELF file or for every ELF file in an image, how much of its code the
-analysis finds, which instructions it does not know, and which indirect jumps
-it cannot follow and why.
+		Use:   "analyze FILE|DIRECTORY|IMAGE...",
+		Short: "Show how much of the code of ELF files is found, and what is not",
+		Long: `Show, for ELF files, for all of them below a directory or in an image, what the
+bytes of their text are, which instructions cannot be translated, and which
+indirect jumps the analysis cannot follow and why. Files with the same content
+count once.
 
 IMAGE is ` + image.Usage + `.`,
-		Example: "  megabin analyze /bin/busybox\n  megabin analyze oci:app\n  megabin analyze --json oci:app",
-		Args:    cobra.ExactArgs(1),
+		Example: "  megabin analyze /bin/busybox\n  megabin analyze /usr/lib\n  megabin analyze --json oci:app",
+		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := interruptible(cmd)
 			defer stop()
-			files, err := a.analyze(ctx, args[0])
+			report, err := a.analyze(ctx, args)
 			if err != nil {
 				return err
 			}
 			if asJSON {
 				encoder := json.NewEncoder(a.stdout)
 				encoder.SetIndent("", "  ")
-				return encoder.Encode(files)
+				return encoder.Encode(report)
 			}
-			return printAnalyses(a.stdout, files)
+			return report.print(a.stdout)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, with every address")
@@ -57,51 +63,113 @@ IMAGE is ` + image.Usage + `.`,
 	return cmd
 }
 
-// analysis is what analyze shows of one file.
-type analysis struct {
-	Path                string              `json:"path"`
-	Digest              string              `json:"digest"`
-	Size                uint64              `json:"size"`
-	PositionIndependent bool                `json:"positionIndependent"`
-	Interpreter         string              `json:"interpreter,omitempty"`
-	Needed              []string            `json:"needed,omitempty"`
-	TextBytes           uint64              `json:"textBytes"`
-	CoveredBytes        uint64              `json:"coveredBytes"`
-	PaddingBytes        uint64              `json:"paddingBytes"`
-	Coverage            float64             `json:"coverage"` // 0 to 1, of the text without padding
-	Functions           int                 `json:"functions"`
-	Blocks              int                 `json:"blocks"`
-	Instructions        uint64              `json:"instructions"`
-	Unknown             []unknownAddress    `json:"unknownInstructions,omitempty"`
-	Unresolved          []unresolvedAddress `json:"unresolvedJumps,omitempty"`
-	Syscalls            []uint32            `json:"syscalls,omitempty"`
-	GeneratesCode       bool                `json:"generatesCode,omitempty"`
-}
-
-type unknownAddress struct {
-	Address string `json:"address"`
-	Code    string `json:"code"`
-	Reason  string `json:"reason"`
-}
-
-type unresolvedAddress struct {
-	Address string `json:"address"`
-	Reason  string `json:"reason"`
-}
-
-// analyze analyzes a file, if there is one of that name, or an image.
-func (a *app) analyze(ctx context.Context, name string) ([]analysis, error) {
-	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
-		f, err := os.Open(name)
+// analyze analyzes files, directories and images and joins what it finds.
+func (a *app) analyze(ctx context.Context, names []string) (*analyzeReport, error) {
+	var found []elfFile
+	for _, name := range names {
+		files, err := a.findELF(ctx, name)
 		if err != nil {
-			return nil, fmt.Errorf("opening the file: %w", err)
+			return nil, err
 		}
-		defer f.Close()
-		p, err := analyzeelf.Analyze(ctx, f, info.Size(), analyzeelf.Options{})
+		found = append(found, files...)
+	}
+	start := time.Now()
+	files := make([]analysis, len(found))
+	err := forEach(ctx, a.settings.GetInt(settingJobs), len(found), func(i int) error {
+		var err error
+		if files[i], err = found[i].analyze(ctx); err != nil {
+			return fmt.Errorf("%s: %w", found[i].path, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(files, func(x, y analysis) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Digest, y.Digest)) })
+	seen := map[string]bool{}
+	files = slices.DeleteFunc(files, func(f analysis) bool {
+		again := seen[f.Digest]
+		seen[f.Digest] = true
+		return again
+	})
+	return newAnalyzeReport(files, time.Since(start)), nil
+}
+
+// forEach calls do for each index below n, some at a time, and returns the error
+// of the lowest index.
+func forEach(ctx context.Context, jobs, n int, do func(i int) error) error {
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	errs := make([]error, n)
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range min(jobs, n) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range next {
+				errs[i] = do(i)
+			}
+		}()
+	}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for _, err := range errs {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return err
 		}
-		return []analysis{newAnalysis(name, p)}, nil
+	}
+	return nil
+}
+
+// elfFile is a file to analyze: in the file system, or in the store together
+// with the program that the pipeline has found in it.
+type elfFile struct {
+	path    string
+	open    func() (io.ReaderAt, int64, io.Closer, error)
+	program func() (*programpb.Program, error) // nil: not analyzed yet
+}
+
+func (f *elfFile) analyze(ctx context.Context) (analysis, error) {
+	r, size, closer, err := f.open()
+	if err != nil {
+		return analysis{}, err
+	}
+	defer closer.Close()
+	var p *programpb.Program
+	if f.program != nil {
+		p, err = f.program()
+	} else {
+		p, err = analyzeelf.Analyze(ctx, r, size, analyzeelf.Options{})
+	}
+	if err != nil {
+		return analysis{}, err
+	}
+	missing, translated, err := recompile.FindUnsupported(ctx, r, p)
+	if err != nil {
+		return analysis{}, err
+	}
+	out := newAnalysis(f.path, p, missing)
+	out.Translated = translated
+	return out, nil
+}
+
+// findELF returns the ELF files that a name stands for: a file, the programs and
+// libraries below a directory, or those of an image.
+func (a *app) findELF(ctx context.Context, name string) ([]elfFile, error) {
+	info, err := os.Stat(name)
+	switch {
+	case err == nil && info.Mode().IsRegular():
+		return []elfFile{localFile(name)}, nil
+	case err == nil && info.IsDir():
+		return findBelow(name)
 	}
 	ref, err := image.ParseRef(name)
 	if err != nil {
@@ -110,9 +178,61 @@ func (a *app) analyze(ctx context.Context, name string) ([]analysis, error) {
 	return a.analyzeImage(ctx, ref)
 }
 
+func localFile(path string) elfFile {
+	return elfFile{path: path, open: func() (io.ReaderAt, int64, io.Closer, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("opening the file: %w", err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return nil, 0, nil, errors.Join(fmt.Errorf("opening the file: %w", err), f.Close())
+		}
+		return f, info.Size(), f, nil
+	}}
+}
+
+// findBelow returns the x86-64 programs and libraries below dir.
+func findBelow(dir string) ([]elfFile, error) {
+	var files []elfFile
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		head := make([]byte, 20)
+		if n, err := f.ReadAt(head, 0); n < len(head) && !errors.Is(err, io.EOF) {
+			return err
+		}
+		if isProgram(head) {
+			files = append(files, localFile(path))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("looking for ELF files: %w", err)
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s: there is no ELF program or library for x86-64 in it", dir)
+	}
+	return files, nil
+}
+
+// isProgram reports whether head begins a 64-bit little-endian ELF file for
+// x86-64 that is a program or a library (gABI: e_ident, e_type, e_machine).
+func isProgram(head []byte) bool {
+	const typeExec, typeDyn, machine = 2, 3, 62
+	return bytes.HasPrefix(head, []byte("\x7fELF\x02\x01")) && len(head) >= 20 &&
+		(head[16] == typeExec || head[16] == typeDyn) && head[17] == 0 && head[18] == machine && head[19] == 0
+}
+
 // analyzeImage runs the first two stages of the default pipeline, as a build
 // does: the results are the same, and in the cache afterwards.
-func (a *app) analyzeImage(ctx context.Context, ref image.Ref) ([]analysis, error) {
+func (a *app) analyzeImage(ctx context.Context, ref image.Ref) ([]elfFile, error) {
 	w, err := a.openWorkshop()
 	if err != nil {
 		return nil, err
@@ -139,112 +259,41 @@ func (a *app) analyzeImage(ctx context.Context, ref image.Ref) ([]analysis, erro
 	if err != nil {
 		return nil, err
 	}
-	files := []analysis{}
+	files := []elfFile{}
 	for _, d := range outcome.Of(stage.KindAnalyze).Outputs {
 		if d.MediaType != artifact.MediaProgram {
 			continue
 		}
-		content, err := w.store.ReadAll(d, d.Size)
-		if err != nil {
-			return nil, err
-		}
-		p := new(programpb.Program)
-		if err := proto.Unmarshal(content, p); err != nil {
-			return nil, fmt.Errorf("decoding program %s: %w", d.Digest, err)
-		}
-		files = append(files, newAnalysis(d.Annotations[artifact.AnnotationPath], p))
+		files = append(files, storedFile(w, d))
 	}
-	slices.SortFunc(files, func(x, y analysis) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Digest, y.Digest)) })
 	return files, nil
 }
 
-func newAnalysis(path string, p *programpb.Program) analysis {
-	c := p.GetCoverage()
-	a := analysis{
-		Path: path, Digest: stage.DigestPrefix + p.GetSha256(), Size: p.GetSize(),
-		PositionIndependent: p.GetPositionIndependent(), Interpreter: p.GetInterpreter(), Needed: p.GetNeeded(),
-		TextBytes: c.GetTextBytes(), CoveredBytes: c.GetFunctionBytes(), PaddingBytes: c.GetPaddingBytes(),
-		Coverage: analyzeelf.Covered(c), Functions: len(p.GetFunctions()), Instructions: c.GetInstructions(),
-		Syscalls: p.GetSyscalls(), GeneratesCode: p.GetGeneratesCode(),
-	}
-	for _, f := range p.GetFunctions() {
-		a.Blocks += len(f.GetBlocks())
-	}
-	for _, u := range p.GetUnknown() {
-		a.Unknown = append(a.Unknown, unknownAddress{fmt.Sprintf("%#x", u.GetAddress()), hex.EncodeToString(u.GetCode()), u.GetReason()})
-	}
-	for _, u := range p.GetUnresolved() {
-		a.Unresolved = append(a.Unresolved, unresolvedAddress{fmt.Sprintf("%#x", u.GetAddress()), u.GetReason()})
-	}
-	return a
-}
-
-func printAnalyses(out io.Writer, files []analysis) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "FILE\tTEXT\tCOVERED\tFUNCTIONS\tINSTRUCTIONS\tUNKNOWN\tUNRESOLVED JUMPS")
-	for _, f := range files {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\t%d\n", f.Path, size(int64(f.TextBytes)), percent(f.Coverage),
-			f.Functions, f.Instructions, len(f.Unknown), len(f.Unresolved))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	for _, f := range files {
-		var unknown, unresolved reasons
-		for _, u := range f.Unknown {
-			unknown.add(u.Reason, u.Address)
-		}
-		for _, u := range f.Unresolved {
-			unresolved.add(u.Reason, u.Address)
-		}
-		if len(unknown.byReason)+len(unresolved.byReason) == 0 && !f.GeneratesCode {
-			continue
-		}
-		fmt.Fprintf(out, "\n%s\n", f.Path)
-		if f.GeneratesCode {
-			fmt.Fprintln(out, "  asks for memory that it can both write and run: code that it generates will not run")
-		}
-		unknown.print(out, "unknown instructions: where they are reached, the program gets SIGILL")
-		unresolved.print(out, "indirect jumps whose targets are looked up when they run")
-	}
-	return nil
-}
-
-// percent never rounds up to 100.
-func percent(share float64) string {
-	if s := fmt.Sprintf("%.2f %%", share*100); share == 1 || s != "100.00 %" {
-		return s
-	}
-	return "99.99 %"
-}
-
-// reasons groups addresses by reason.
-type reasons struct{ byReason map[string][]string }
-
-func (r *reasons) add(reason, address string) {
-	if r.byReason == nil {
-		r.byReason = make(map[string][]string)
-	}
-	r.byReason[reason] = append(r.byReason[reason], address)
-}
-
-// maxAddresses is how many addresses a line shows.
-const maxAddresses = 4
-
-// print writes a line for each reason, the most frequent first.
-func (r *reasons) print(out io.Writer, title string) {
-	if len(r.byReason) == 0 {
-		return
-	}
-	fmt.Fprintf(out, "  %s\n", title)
-	names := sortedNames(r.byReason)
-	slices.SortStableFunc(names, func(x, y string) int { return cmp.Compare(len(r.byReason[y]), len(r.byReason[x])) })
-	for _, reason := range names {
-		addresses := r.byReason[reason]
-		shown := strings.Join(addresses[:min(len(addresses), maxAddresses)], " ")
-		if len(addresses) > maxAddresses {
-			shown += " ..."
-		}
-		fmt.Fprintf(out, "  %6d  %s: %s\n", len(addresses), reason, shown)
+// storedFile returns the ELF file of a program that a pipeline has made.
+func storedFile(w *workshop, d stage.Descriptor) elfFile {
+	return elfFile{
+		path: d.Annotations[artifact.AnnotationPath],
+		open: func() (io.ReaderAt, int64, io.Closer, error) {
+			f, err := w.store.Open(d.Annotations[artifact.AnnotationSubject])
+			if err != nil {
+				return nil, 0, nil, err
+			}
+			info, err := f.Stat()
+			if err != nil {
+				return nil, 0, nil, errors.Join(fmt.Errorf("opening a blob: %w", err), f.Close())
+			}
+			return f, info.Size(), f, nil
+		},
+		program: func() (*programpb.Program, error) {
+			content, err := w.store.ReadAll(d, d.Size)
+			if err != nil {
+				return nil, err
+			}
+			p := new(programpb.Program)
+			if err := proto.Unmarshal(content, p); err != nil {
+				return nil, fmt.Errorf("decoding program %s: %w", d.Digest, err)
+			}
+			return p, nil
+		},
 	}
 }

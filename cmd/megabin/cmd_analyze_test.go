@@ -17,18 +17,51 @@ func TestAnalyzeFile(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	for _, want := range []string{"FILE", busybox, "99.", "UNRESOLVED JUMPS", "unknown instructions: ", "target is loaded through a pointer: 0x"} {
+	for _, want := range []string{"FILE", busybox, " %", "UNRESOLVED JUMPS", "unknown instructions", "target comes from POP: 0x"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the output has no %q:\n%s", want, stdout)
 		}
 	}
 	code, stdout, stderr = megabin(t, "analyze", "--json", busybox)
-	var files []analysis
-	if err := json.Unmarshal([]byte(stdout), &files); err != nil || code != 0 {
+	var report analyzeReport
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 0 {
 		t.Fatalf("exit code %d, %v: %s", code, err, stderr)
 	}
-	if len(files) != 1 || files[0].Coverage < 0.995 || files[0].Functions < 1000 || files[0].PositionIndependent {
+	files := report.Files
+	if len(files) != 1 || files[0].Code == 0 || report.Summary.Text != files[0].Text || report.Summary.Unresolved != len(files[0].Unresolved) || files[0].Coverage < 0.995 || files[0].Functions < 1000 || files[0].PositionIndependent {
 		t.Errorf("%d files, coverage %v, %d functions", len(files), files[0].Coverage, files[0].Functions)
+	}
+}
+
+// TestAnalyzeDirectory wants each program once, and files that are none left out.
+func TestAnalyzeDirectory(t *testing.T) {
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string]string{"b/true": string(program), "a": string(program), "notes": "no program", "foreign": "\x7fELF\x01\x01"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, stdout, stderr := megabin(t, "analyze", "--json", dir, filepath.Join(dir, "a"))
+	var report analyzeReport
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil || code != 0 {
+		t.Fatalf("exit code %d, %v: %s", code, err, stderr)
+	}
+	if len(report.Files) != 1 || report.Files[0].Path != filepath.Join(dir, "a") || report.Summary.Coverage < 0.999 {
+		t.Errorf("%d files: %+v", len(report.Files), report.Summary)
+	}
+	if code, stdout, _ = megabin(t, "analyze", dir, "/bin/busybox"); code != 0 || !strings.Contains(stdout, "2 files, ") {
+		t.Errorf("exit code %d, no summary of two files:\n%s", code, stdout)
+	}
+	if code, _, stderr = megabin(t, "analyze", t.TempDir()); code != exitFailure || !strings.Contains(stderr, "no ELF program") {
+		t.Errorf("empty directory: exit code %d, %s", code, stderr)
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 // when the output changes.
 const (
 	Name    = "analyze-elf"
-	Version = "2"
+	Version = "1"
 )
 
 // memory is what the largest programs of a distribution need, in bytes.
