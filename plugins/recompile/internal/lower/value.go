@@ -299,7 +299,8 @@ func specials() *[ir.NumOps]lowerFunc {
 			}
 			x.body.Shuffle(lanes)
 		},
-		ir.AtomicFence: func(x *fn, _ *ir.Inst, _ ir.Value) { x.body.AtomicFence() },
+		ir.V128Bitselect: (*fn).bitselect,
+		ir.AtomicFence:   func(x *fn, _ *ir.Inst, _ ir.Value) { x.body.AtomicFence() },
 		ir.MemCopy: func(x *fn, in *ir.Inst, _ ir.Value) {
 			x.value(in.Args[0])
 			x.addConst(-guestabi.AddrBias)
@@ -352,6 +353,23 @@ func ordered(op, swapped wasm.Opcode) lowerFunc {
 		x.args(in)
 		x.body.Op(op)
 	}
+}
+
+// bitselect emits and, andnot and or. wazero v1.12.0 miscompiles v128.bitselect:
+// its temporary for the first operand is written twice, but spilled where it was
+// written first if the second operand, spilled at a call, is reloaded into its
+// register in between.
+func (x *fn) bitselect(in *ir.Inst, _ ir.Value) {
+	mask := x.alloc(ir.V128)
+	x.value(in.Args[0])
+	x.value(in.Args[2])
+	x.body.LocalTee(mask)
+	x.body.Op(wasm.OpV128And)
+	x.value(in.Args[1])
+	x.body.LocalGet(mask)
+	x.body.Op(wasm.OpV128Andnot)
+	x.body.Op(wasm.OpV128Or)
+	x.free[ir.V128] = append(x.free[ir.V128], mask)
 }
 
 // helper calls a host function and puts its results into locals.
