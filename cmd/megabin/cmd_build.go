@@ -19,12 +19,13 @@ import (
 	"megabinary.dev/engine/progress"
 	"megabinary.dev/image"
 	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/stage"
 )
 
 // buildOptions are the flags of build.
 type buildOptions struct {
-	file, dest            string
+	file, dest, cpu       string
 	plain, asJSON, noRead bool
 }
 
@@ -43,6 +44,7 @@ leaves nothing half-written and goes on where it was when it is run again.`,
 		Example: `  megabin build oci:app -o oci:app-mega
   megabin build docker-archive:app.tar -o oci-archive:mega.tar
   megabin build registry.example/app:v1 -o docker://registry.example/app:v1-mega
+  megabin build --cpu x86-64-v3 oci:app -o oci:app-mega
   megabin build -f pipeline.yaml --json oci:app -o oci:app-mega`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,6 +59,7 @@ leaves nothing half-written and goes on where it was when it is run again.`,
 	flags.BoolVar(&o.plain, "plain", false, "show progress line by line, also on a terminal")
 	flags.BoolVar(&o.asJSON, "json", false, "write progress and result to standard output as lines of JSON")
 	flags.BoolVar(&o.noRead, "no-cache", false, "run every stage, whatever was built before")
+	addCPUFlag(cmd, &o.cpu)
 	flags.Int(settingJobs, 0, "stages and files at once (default: one for each CPU)")
 	addStoreFlag(cmd)
 	return cmd
@@ -115,6 +118,9 @@ func (a *app) build(ctx context.Context, source string, o buildOptions) error {
 		return err
 	}
 	if err := setEpoch(pipeline, os.Getenv("SOURCE_DATE_EPOCH")); err != nil {
+		return err
+	}
+	if err := setCPU(pipeline, o.cpu); err != nil {
 		return err
 	}
 	plan, err := w.plugins.Plan(ctx, pipeline, l)
@@ -177,6 +183,24 @@ func setEpoch(p *engine.Pipeline, epoch string) error {
 		}
 	}
 	return nil
+}
+
+// setCPU gives the processor, unless it is empty, to the stages that recompile
+// with the shipped plugin, whatever the pipeline says.
+func setCPU(p *engine.Pipeline, name string) error {
+	if name == "" {
+		return nil
+	}
+	cpu, err := guestabi.ParseCPU(name)
+	if err != nil {
+		return fmt.Errorf("--cpu: %w", err)
+	}
+	return configure(p, "builtin:recompile", map[string]any{"cpu": cpu.String()})
+}
+
+// addCPUFlag adds --cpu, which says what processor the guest sees.
+func addCPUFlag(cmd *cobra.Command, cpu *string) {
+	cmd.Flags().StringVar(cpu, "cpu", "", "processor that the guest sees: "+strings.Join(guestabi.CPUNames(), " or ")+" (default "+guestabi.CPUv2.String()+")")
 }
 
 func (a *app) runBuild(ctx context.Context, w *workshop, plan *engine.Plan, from, to image.Ref, sink progress.Sink, o buildOptions) (*engine.Outcome, image.Image, error) {

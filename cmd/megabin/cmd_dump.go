@@ -14,6 +14,7 @@ import (
 	analyzeelf "megabinary.dev/plugins/analyze-elf"
 	"megabinary.dev/plugins/recompile"
 	"megabinary.dev/sdk/artifact/programpb"
+	"megabinary.dev/sdk/guestabi"
 )
 
 // newDumpCmd returns the command that shows what the recompiler makes of a
@@ -21,6 +22,7 @@ import (
 func newDumpCmd(a *app) *cobra.Command {
 	var (
 		name, dumpIR string
+		cpuName      string
 		asHTML       bool
 		verify       bool
 		disable      []string
@@ -37,6 +39,10 @@ lifted IR, the IR after each pass that changed it, and the WebAssembly text.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := interruptible(cmd)
 			defer stop()
+			cpu, err := guestabi.ParseCPU(cpuName)
+			if err != nil {
+				return err
+			}
 			file, err := os.Open(args[0])
 			if err != nil {
 				return err
@@ -54,7 +60,7 @@ lifted IR, the IR after each pass that changed it, and the WebAssembly text.`,
 			if err != nil {
 				return err
 			}
-			d, err := recompile.DumpFunction(ctx, file, program, fn, recompile.Options{Verify: verify, DisablePasses: disable})
+			d, err := recompile.DumpFunction(ctx, file, program, fn, recompile.Options{Verify: verify, DisablePasses: disable, CPU: cpu})
 			if err != nil {
 				return err
 			}
@@ -73,6 +79,7 @@ lifted IR, the IR after each pass that changed it, and the WebAssembly text.`,
 	flags.BoolVar(&asHTML, "html", false, "write a page with one column for each stage")
 	flags.StringVar(&dumpIR, "dump-ir", "changed", "which IR to show: changed, all, none, or passes by name (lift: before the first)")
 	flags.BoolVar(&verify, "verify", false, "check the IR of all functions after each pass")
+	addCPUFlag(cmd, &cpuName)
 	flags.StringSliceVar(&disable, "disable", nil, "passes to leave out")
 	if err := cmd.MarkFlagRequired("func"); err != nil {
 		panic("BUG: " + err.Error())

@@ -19,7 +19,8 @@ func newInsnsCmd(a *app) *cobra.Command {
 		Short: "Print the instructions that the recompiler knows",
 		Long: "Print the table of x86-64 instructions that the recompiler knows: the family, the status flags that each " +
 			"reads, writes and leaves undefined, and the number of test cases that compare it with a real CPU. " +
-			"An instruction marked absent raises SIGILL, because the guest's CPUID denies it.",
+			"An instruction marked absent raises SIGILL, because the guest's CPUID denies it; one marked x86-64-v3 does so " +
+			"unless the image is built with --cpu x86-64-v3.",
 		Example: "  megabin insns\n  megabin insns adc sbb\n  megabin insns --json",
 		RunE: func(_ *cobra.Command, args []string) error {
 			insns, err := selectInsns(args)
@@ -66,6 +67,9 @@ func printInsns(a *app, insns []recompile.Instruction) error {
 		var notes []string
 		if in.Lock {
 			notes = append(notes, "lock")
+		}
+		if in.CPU != "" {
+			notes = append(notes, in.CPU)
 		}
 		if in.Absent {
 			notes = append(notes, "absent")

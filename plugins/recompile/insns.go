@@ -16,6 +16,7 @@ type Instruction struct {
 	Undef    []string `json:"undefined,omitempty"` // status flags that it leaves undefined
 	Lock     bool     `json:"lock,omitempty"`      // takes a LOCK prefix
 	Absent   bool     `json:"absent,omitempty"`    // raises #UD, because our CPUID denies it
+	CPU      string   `json:"cpu,omitempty"`       // the first processor that has it, if it is not x86-64-v2
 	Cases    int      `json:"cases"`               // test cases in which it occurs
 }
 
@@ -25,10 +26,13 @@ func Instructions() []Instruction {
 	var all []Instruction
 	for _, f := range lift.Families() {
 		for op, row := range f.Rows {
+			if later, _ := lift.Find(op); row.Absent && !later.Absent {
+				continue // another family has it, for a later processor
+			}
 			all = append(all, Instruction{
 				Mnemonic: op.String(), Family: f.Name,
 				Reads: flagNames(row.Reads), Writes: flagNames(row.Writes), Undef: flagNames(row.Undef),
-				Lock: row.Lock, Absent: row.Absent, Cases: cases[op.String()],
+				Lock: row.Lock, Absent: row.Absent, CPU: f.CPU.Label(), Cases: cases[op.String()],
 			})
 		}
 	}

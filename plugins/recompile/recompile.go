@@ -31,8 +31,10 @@ type Options struct {
 	Verify        bool     // check the IR between passes
 	// Plain, if it is not nil, says which functions get the required passes
 	// only, by their start.
-	Plain func(pc uint32) bool
-	Workers       int      // functions at a time; 0: as many as there are processors
+	Plain   func(pc uint32) bool
+	Workers int // functions at a time; 0: as many as there are processors
+	// CPU is the processor that the guest sees.
+	CPU guestabi.CPU
 	// Dump, if it is not nil, is called after each pass with the IR of the
 	// function that starts at DumpPC. "lift" names the state before the passes.
 	Dump   func(pass, text string)
@@ -179,7 +181,7 @@ func (r *recompilation) lift() error {
 				err = fmt.Errorf("lifting %s at %#x: %v", fn.GetName(), fn.GetStart(), p)
 			}
 		}()
-		r.funcs[i], r.reports[i], err = lift.Func(r.p, fn, r.image.code, lift.Options{})
+		r.funcs[i], r.reports[i], err = lift.Func(r.p, fn, r.image.code, lift.Options{CPU: r.opts.CPU})
 		if err == nil {
 			clip(r.funcs[i])
 		}
@@ -228,7 +230,7 @@ func (r *recompilation) report() artifact.UnitReport {
 		PositionIndependent: p.GetPositionIndependent(),
 		Low:                 uint64(r.low), High: uint64(r.high),
 		Functions: len(r.funcs), TextBytes: p.GetCoverage().GetTextBytes(),
-		Unresolved: len(p.GetUnresolved()), Recompiler: Name + " " + Version,
+		Unresolved: len(p.GetUnresolved()), Recompiler: Name + " " + Version, CPU: r.opts.CPU.Label(),
 	}
 	for i, fn := range r.selected {
 		rep.Instructions += r.reports[i].Instructions

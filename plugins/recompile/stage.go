@@ -13,6 +13,7 @@ import (
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/artifact/programpb"
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/stage"
 )
 
@@ -35,7 +36,8 @@ const schema = `{
       "type": "object",
       "description": "functions that get the required passes only: lists of FIRST-LAST, hexadecimal addresses, by the file's sha256, or * for all other files",
       "additionalProperties": {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-f]{1,8}-[0-9a-f]{1,8}$"}}
-    }
+    },
+    "cpu": {"enum": ["x86-64-v2", "x86-64-v3"], "default": "x86-64-v2", "description": "the processor that the guest sees: all files of an image have the same"}
   }
 }`
 
@@ -43,6 +45,7 @@ type config struct {
 	Optimise      *bool    `json:"optimise"`
 	DisablePasses []string `json:"disablePasses"`
 	Verify        bool     `json:"verify"`
+	CPU           string   `json:"cpu"`
 
 	Plain map[string][]string `json:"plain"`
 }
@@ -73,6 +76,10 @@ func (s recompiler) Run(ctx context.Context, req stage.Request) error {
 	if err := req.Config(&c); err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
+	cpu, err := guestabi.ParseCPU(c.CPU)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
 	elf, err := only(req, artifact.MediaELF)
 	if err != nil {
 		return err
@@ -88,7 +95,7 @@ func (s recompiler) Run(ctx context.Context, req stage.Request) error {
 	}
 	unit, report, err := Recompile(ctx, elf, program, Options{
 		Plain: plain, After: s.after,
-		NoOpt: c.Optimise != nil && !*c.Optimise, DisablePasses: c.DisablePasses, Verify: c.Verify,
+		NoOpt: c.Optimise != nil && !*c.Optimise, DisablePasses: c.DisablePasses, Verify: c.Verify, CPU: cpu,
 		Progress: func(done, total int) { req.Progress(int64(done), int64(total), "functions") },
 	})
 	if err != nil {

@@ -293,6 +293,14 @@ func (c *Container) newAddressSpace() (*mm.AddressSpace, error) {
 	}), nil
 }
 
+// minSigStack is AT_MINSIGSTKSZ, which programs for x86-64-v2 do without.
+func (c *Container) minSigStack() uint64 {
+	if cpu := c.CPU(); cpu >= guestabi.CPUv3 {
+		return signalFrameSize(cpu)
+	}
+	return 0
+}
+
 // build makes address space, stack and machine of p.
 func (t *Task) build(p *program, img *load.Image, r resolved, env []string, stackLimit uint64) error {
 	as, err := t.c.newAddressSpace()
@@ -330,6 +338,7 @@ func (t *Task) build(p *program, img *load.Image, r resolved, env []string, stac
 	st, err := load.BuildStack(as, top, load.StackArgs{
 		Args: r.args, Env: env, ExecFn: r.execFn, Main: m, Phnum: img.Phnum(), InterpAt: interpAt, Entry: m.Entry,
 		UID: c.UID, EUID: c.EUID, GID: c.GID, EGID: c.EGID, Secure: c.UID != c.EUID || c.GID != c.EGID, HWCap: hwcap,
+		MinSigStack: t.c.minSigStack(),
 	})
 	if err != nil {
 		return err

@@ -163,12 +163,16 @@ func (g *guest) cstr(addr uint64) string {
 }
 
 // fakeEngine makes machines that run scripts.
-type fakeEngine struct{ scripts []*script }
+type fakeEngine struct {
+	scripts []*script
+	cpu     guestabi.CPU
+}
 
 func (e *fakeEngine) NewMachine(m *machine.Memory, k machine.Kernel) (machine.Machine, error) {
 	return &fakeMachine{engine: e, kernel: k, g: guest{mem: m}}, nil
 }
 func (e *fakeEngine) Close(context.Context) error { return nil }
+func (e *fakeEngine) CPU() guestabi.CPU           { return e.cpu }
 
 type fakeMachine struct {
 	engine *fakeEngine
@@ -190,7 +194,6 @@ func (m *fakeMachine) SaveContext(c *guestabi.Context) {
 	c.PC = pc
 }
 
-func (m *fakeMachine) CPU() guestabi.CPU                     { return guestabi.CPUv2 }
 func (m *fakeMachine) LoadContext(c *guestabi.Context)       { m.g.ctx = *c }
 func (m *fakeMachine) Reaches(uint32, int) bool              { return true }
 func (m *fakeMachine) X87() machine.X87State                 { return &m.x87 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"megabinary.dev/sdk/artifact"
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/linux"
@@ -137,6 +138,9 @@ func (c *Container) UTS() UTSName { return *c.uts.Load() }
 
 // SetUTS changes host name and domain name.
 func (c *Container) SetUTS(u UTSName) { c.uts.Store(&u) }
+
+// CPU is the processor that the container's programs see.
+func (c *Container) CPU() guestabi.CPU { return c.cfg.Engine.CPU() }
 
 // Memory returns the guest memory of a process in bytes.
 func (c *Container) Memory() uint64 { return c.cfg.Memory }

@@ -33,19 +33,13 @@ const (
 	mcCR2     = 22 * 8
 	mcFPState = 23 * 8
 
-	fxSize      = 512
-	fxMXCSR     = 24
-	fxMXCSRMask = 28
-	fxXMM       = 160
-
 	redZone = 128
 	userCS  = 0x33
 	userSS  = 0x2b
 	flagIF  = 1 << 9
 
-	// UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS; no UC_FP_XSTATE: the frame has
-	// plain FXSAVE state.
-	ucontextFlags = 6
+	ucontextFlags = 6 // UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS
+	ucFPXState    = 1 // the frame has the state of XSAVE
 )
 
 // mcontextGPR is the order of the general registers in struct sigcontext.
@@ -74,22 +68,18 @@ func (t *Task) pushFrame(c *guestabi.Context, d *delivery) error {
 	if d.action.Flags&linux.SA_ONSTACK != 0 && alt.Size != 0 && !onAltStack(alt, c.GPR[guestabi.RSP]) {
 		sp = alt.SP + alt.Size
 	}
-	fp := (sp - fxSize) &^ 63
+	cpu := t.c.CPU()
+	fp := (sp - fpStateSize(cpu)) &^ 63
 	frame := (fp-frameSize)&^15 - 8
-
-	var fx [fxSize]byte
-	t.machine.X87().MarshalFXSave(fx[:])
-	le.PutUint32(fx[fxMXCSR:], c.MXCSR)
-	le.PutUint32(fx[fxMXCSRMask:], 0xffff)
-	for i := range c.XMM {
-		copy(fx[fxXMM+16*i:], c.XMM[i][:])
-	}
-	if err := t.CopyOut(fp, fx[:]); err != nil {
+	if err := t.CopyOut(fp, marshalFPState(cpu, c, t.machine.X87())); err != nil {
 		return err
 	}
 	var b [frameSize]byte
 	le.PutUint64(b[frameRestorer:], d.action.Restorer)
 	marshalUContext(b[frameUContext:frameSiginfo], c, alt, d.mask, fp)
+	if cpu >= guestabi.CPUv3 {
+		le.PutUint64(b[frameUContext+ucFlags:], ucontextFlags|ucFPXState)
+	}
 	mc := b[frameUContext+ucMContext:]
 	le.PutUint64(mc[mcErr:], t.exception.code)
 	le.PutUint64(mc[mcTrapno:], t.exception.vector)
@@ -150,15 +140,9 @@ func (t *Task) SigReturn() (uint64, error) {
 	c.PC = uint64(uint32(le.Uint64(mc[mcRIP:])))
 	c.RFLAGS = le.Uint64(mc[mcRFLAGS:])&guestFlags | 1<<1
 	if fp := le.Uint64(mc[mcFPState:]); fp != 0 {
-		var fx [fxSize]byte
-		if err := t.CopyIn(fp, fx[:]); err != nil {
+		if err := t.loadFPState(fp, &c); err != nil {
 			t.force(kernelInfo(linux.SIGSEGV))
 			return 0, nil
-		}
-		t.machine.X87().UnmarshalFXSave(fx[:])
-		c.MXCSR = le.Uint32(fx[fxMXCSR:]) & 0xffff
-		for i := range c.XMM {
-			copy(c.XMM[i][:], fx[fxXMM+16*i:])
 		}
 	}
 	var alt linux.Stack

@@ -42,6 +42,7 @@ type StackArgs struct {
 	UID, EUID, GID, EGID uint32
 	Secure               bool
 	HWCap                uint32 // CPUID(1).edx
+	MinSigStack          uint64 // AT_MINSIGSTKSZ; 0: none, which means 2048
 
 	// Random is the 16 bytes of AT_RANDOM; nil: from the host.
 	Random []byte
@@ -136,7 +137,11 @@ func (a *StackArgs) auxv(execFn, platform, random uint64) []uint64 {
 	if a.Secure {
 		secure = 1
 	}
-	return []uint64{
+	var more []uint64
+	if a.MinSigStack != 0 {
+		more = []uint64{linux.AT_MINSIGSTKSZ, a.MinSigStack}
+	}
+	return append(more,
 		linux.AT_HWCAP, uint64(a.HWCap),
 		linux.AT_PAGESZ, mm.PageSize,
 		linux.AT_CLKTCK, clockTicks,
@@ -156,5 +161,5 @@ func (a *StackArgs) auxv(execFn, platform, random uint64) []uint64 {
 		linux.AT_EXECFN, execFn,
 		linux.AT_PLATFORM, platform,
 		linux.AT_NULL, 0,
-	}
+	)
 }

@@ -15,6 +15,9 @@ type Engine interface {
 	// NewMachine makes a machine over mem whose host calls go to k. Cost: tens
 	// of microseconds, whatever the size of the megabinary.
 	NewMachine(mem *Memory, k Kernel) (Machine, error)
+	// CPU is the processor that the megabinary was made for, and so what CPUID
+	// says and which registers a context has.
+	CPU() guestabi.CPU
 	Close(ctx context.Context) error
 }
 
@@ -31,9 +34,6 @@ type Machine interface {
 	LoadContext(c *guestabi.Context)
 	// Reaches reports whether guest code can access n bytes at a guest address.
 	Reaches(addr uint32, n int) bool
-	// CPU is the processor that the megabinary was made for, and so what CPUID
-	// says and which registers a context has.
-	CPU() guestabi.CPU
 	// X87 is the task's x87 state, which the host keeps.
 	X87() X87State
 	// Bind admits unit (an index into the megabinary's units) at base, the

@@ -259,8 +259,8 @@ func (m *wazeroMachine) Close() error {
 // Reaches implements Machine.
 func (m *wazeroMachine) Reaches(addr uint32, n int) bool { return m.mem.guest(addr, n) != nil }
 
-// CPU implements Machine.
-func (m *wazeroMachine) CPU() guestabi.CPU { return m.engine.cpu }
+// CPU implements Engine.
+func (e *wazeroEngine) CPU() guestabi.CPU { return e.cpu }
 
 // X87 implements Machine.
 func (m *wazeroMachine) X87() X87State { return &m.x87 }

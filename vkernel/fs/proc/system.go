@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/vfs"
 )
@@ -29,6 +30,7 @@ type System struct {
 	TotalMemory          uint64 // bytes
 	FreeMemory           uint64 // bytes
 	CPUs                 int
+	CPU                  guestabi.CPU
 	CPUTime              time.Duration // of all processes
 	Forks                uint64
 	LastPID              int
@@ -134,15 +136,19 @@ func parseID(s string) (int, bool) {
 
 func (fs *FS) cpuinfo() string {
 	var b strings.Builder
+	leaf1, later := " cx16 sse4_1 sse4_2 popcnt", ""
+	if fs.kernel.System().CPU >= guestabi.CPUv3 {
+		leaf1, later = " fma cx16 sse4_1 sse4_2 movbe popcnt xsave avx f16c", " abm bmi1 avx2 bmi2"
+	}
 	for i := range fs.kernel.System().CPUs {
-		// What CPUID says of the guest's processor: x86-64-v2.
+		// What CPUID says of the guest's processor.
 		fmt.Fprintf(&b, "processor\t: %d\nvendor_id\t: GenuineIntel\ncpu family\t: 6\nmodel\t\t: 42\n"+
 			"model name\t: Megabinary virtual CPU\nstepping\t: 1\ncpu MHz\t\t: 1000.000\ncache size\t: 4096 KB\n"+
 			"physical id\t: 0\nsiblings\t: %d\ncore id\t\t: %d\ncpu cores\t: %d\nfpu\t\t: yes\nfpu_exception\t: yes\n"+
 			"cpuid level\t: 7\nwp\t\t: yes\n"+
-			"flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm pni ssse3 cx16 sse4_1 sse4_2 popcnt lahf_lm\n"+
+			"flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm pni ssse3%s lahf_lm%s\n"+
 			"bogomips\t: 2000.00\nclflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 32 bits physical, 32 bits virtual\n\n",
-			i, fs.kernel.System().CPUs, i, fs.kernel.System().CPUs)
+			i, fs.kernel.System().CPUs, i, fs.kernel.System().CPUs, leaf1, later)
 	}
 	return b.String()
 }

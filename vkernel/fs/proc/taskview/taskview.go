@@ -43,7 +43,7 @@ func (v *View) SetHostname(name string) {
 func (v *View) System() proc.System {
 	uts := v.c.UTS()
 	s := proc.System{Hostname: uts.Hostname, Domainname: uts.Domainname, Release: v.release, Version: v.version,
-		Boot: v.c.Kernel().BootTime(), TotalMemory: v.c.Memory(), CPUs: runtime.NumCPU(), Forks: v.c.Forks()}
+		Boot: v.c.Kernel().BootTime(), TotalMemory: v.c.Memory(), CPUs: runtime.NumCPU(), CPU: v.c.CPU(), Forks: v.c.Forks()}
 	used := uint64(0)
 	for _, tg := range v.c.ThreadGroups() {
 		s.CPUTime += tg.CPUTime()
