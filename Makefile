@@ -6,7 +6,7 @@ OUT   := out
 GO    := go
 # Debian packages: what builds test programs, what they are compared with, and
 # what the images are made of.
-PACKAGES := gcc g++ libc6-dev musl-tools binutils busybox-static qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev dpkg-dev python3 xz-utils
+PACKAGES := gcc g++ libc6-dev make autoconf automake musl-tools binutils busybox-static qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev dpkg-dev python3 xz-utils
 
 .PHONY: help
 help: ## Show this list
@@ -76,6 +76,12 @@ tcg: deps build ## QEMU's x86-64 test programs on the CPU and here; fetches QEMU
 .PHONY: analyze-debian
 analyze-debian: build ## What the analysis finds in a Debian image with python, perl, git, nginx, ... and two npm programs
 	@bash test/images/analyze-debian.sh $(OUT)/analyze-debian
+
+LTP_SRC ?=
+LIST ?=
+.PHONY: ltp
+ltp: deps build ## LTP's syscall tests of LIST against Linux; LTP_SRC is your checkout of LTP
+	$(GO) run ./test/ltp -src '$(LTP_SRC)' -list '$(LIST)' -out $(OUT)/ltp
 
 .PHONY: clean
 clean: ## Remove what was built

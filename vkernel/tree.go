@@ -37,6 +37,9 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	if err := hide(admin); err != nil {
 		return nil, err
 	}
+	if err := networkFiles(admin, spec); err != nil {
+		return nil, err
+	}
 	devFS, err := dev.New(dev.Options{Dev: devDev, Terminal: c.stdio.terminal != nil})
 	if err != nil {
 		return nil, err

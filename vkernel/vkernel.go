@@ -79,6 +79,7 @@ type Spec struct {
 	Memory   uint64 // bytes of guest memory per process; 0: kernel.DefaultMemory
 	Limits   map[int]linux.Rlimit
 	Level    exec.Level // "": exec.LevelKnownScripts
+	Network  Network
 
 	// Stdin, Stdout and Stderr become descriptors 0 to 2; nil is /dev/null.
 	Stdin          io.Reader
@@ -140,6 +141,7 @@ func statusOf(wait int) Status {
 type Container struct {
 	kernel *kernel.Container
 	stdio  *stdio
+	ports  []Port
 	close  []io.Closer
 }
 
@@ -172,14 +174,21 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}
 	c := &Container{}
+	network, err := v.network(c, spec, trail)
+	if err != nil {
+		return nil, fmt.Errorf("starting a container: %w", err)
+	}
 	c.kernel = v.kernel.NewContainer(ctx, kernel.ContainerConfig{ID: spec.ID, Hostname: spec.Hostname,
-		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Memory: spec.Memory, Rlimits: spec.Limits})
+		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Memory: spec.Memory, Rlimits: spec.Limits,
+		Net: network})
 	tree, err := v.newTree(img, c, spec)
 	if err != nil {
+		network.Close()
 		c.release()
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}
 	if err := v.startInit(c, tree, trail, spec); err != nil {
+		network.Close()
 		c.release()
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -25,6 +26,8 @@ import (
 	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/fs/layers"
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/net/egress"
+	"megabinary.dev/vkernel/net/inet"
 	"megabinary.dev/vkernel/syscalls"
 )
 
@@ -42,6 +45,10 @@ type runFlags struct {
 	audit            string
 	engine           string
 	execLevel        string
+	network          string
+	publish          []string
+	egress           []string
+	addHosts         []string
 }
 
 // newRunCmd returns the command that runs a rebuilt image.
@@ -58,6 +65,8 @@ IMAGE is ` + image.Usage + ".",
 		Example: `  megabin run oci:app-mega                          # the image's own command
   megabin run -i -t oci:app-mega sh                 # a shell on this terminal
   megabin run -v $PWD:/src:ro -w /src oci:app-mega ls
+  megabin run -p 127.0.0.1:8080:80 oci:web-mega     # the host's port 8080 leads to port 80
+  megabin run --egress example.com:443 oci:app-mega # what it may connect to
   megabin run --strace=openat,execve oci:app-mega true`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -85,6 +94,11 @@ IMAGE is ` + image.Usage + ".",
 	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
 	f.StringVar(&o.execLevel, "exec-level", string(exec.LevelKnownScripts),
 		"known-scripts: executed scripts must be in the exec map; elf-only: any script may run")
+	f.StringVar(&o.network, "network", "", "none: loopback only; bridge: an eth0, too (default none, or bridge with --publish or --egress)")
+	f.StringArrayVarP(&o.publish, "publish", "p", nil, "publish a port, [IP:][HOST:]GUEST[/tcp|/udp]")
+	f.StringArrayVar(&o.egress, "egress", nil, "let connections leave to TARGET[:PORT[-PORT]][/tcp|/udp]: an address, a network, a name, *.NAME or any; "+
+		"the host itself is "+egress.HostName+" (default: none leave)")
+	f.StringArrayVar(&o.addHosts, "add-host", nil, "name an address, NAME:IP; IP may be host-gateway")
 	f.String(settingStore, "", "where artifacts are kept")
 	f.String(settingCacheDir, "", "where unpacked layers and compiled code are kept")
 	return cmd
@@ -328,7 +342,53 @@ func (a *app) runSpec(o runFlags, c imageConfig, command []string) (vkernel.Spec
 		}
 		spec.Mounts = append(spec.Mounts, m)
 	}
-	return spec, nil
+	spec.Network, err = parseNetwork(o)
+	return spec, err
+}
+
+// parseNetwork joins the flags of the network.
+func parseNetwork(o runFlags) (vkernel.Network, error) {
+	n := vkernel.Network{Connected: len(o.publish)+len(o.egress) > 0}
+	switch o.network {
+	case "":
+	case "none":
+		if n.Connected {
+			return n, errors.New("--network none has no way for --publish and --egress")
+		}
+	case "bridge":
+		n.Connected = true
+	default:
+		return n, fmt.Errorf("--network %q is neither none nor bridge", o.network)
+	}
+	for _, s := range o.publish {
+		ports, err := vkernel.ParsePorts(s)
+		if err != nil {
+			return n, fmt.Errorf("--publish: %w", err)
+		}
+		n.Ports = append(n.Ports, ports...)
+	}
+	for _, s := range o.egress {
+		r, err := egress.ParseRule(s)
+		if err != nil {
+			return n, fmt.Errorf("--egress: %w", err)
+		}
+		n.Egress = append(n.Egress, r)
+	}
+	for _, s := range o.addHosts {
+		name, ip, ok := strings.Cut(s, ":")
+		a, err := netip.ParseAddr(ip)
+		if ip == "host-gateway" {
+			a, err = inet.Gateway, nil
+		}
+		if !ok || name == "" || err != nil {
+			return n, fmt.Errorf("--add-host %q is not NAME:IP", s)
+		}
+		if n.Hosts == nil {
+			n.Hosts = map[string]netip.Addr{}
+		}
+		n.Hosts[name] = a
+	}
+	return n, nil
 }
 
 // mergeEnv adds flags to an image's environment; a flag wins over an earlier

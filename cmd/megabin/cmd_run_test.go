@@ -74,3 +74,28 @@ func TestRunSpecFollowsDocker(t *testing.T) {
 		t.Error("no command is no error")
 	}
 }
+
+func TestParseNetwork(t *testing.T) {
+	n, err := parseNetwork(runFlags{publish: []string{"127.0.0.1:8080:80", "53:53/udp", "7000-7002:80-82"}, egress: []string{"10.0.0.0/8:443"},
+		addHosts: []string{"db:10.1.1.1", "host:host-gateway"}})
+	if err != nil || !n.Connected || len(n.Egress) != 1 || n.Hosts["host"].String() != "172.17.0.1" {
+		t.Errorf("%+v, %v", n, err)
+	}
+	var ports []string
+	for _, p := range n.Ports {
+		ports = append(ports, p.String())
+	}
+	want := []string{"127.0.0.1:8080:80/tcp", "0.0.0.0:53:53/udp", "0.0.0.0:7000:80/tcp", "0.0.0.0:7001:81/tcp", "0.0.0.0:7002:82/tcp"}
+	if !slices.Equal(ports, want) {
+		t.Errorf("got %q, want %q", ports, want)
+	}
+	if n, err := parseNetwork(runFlags{}); err != nil || n.Connected {
+		t.Errorf("without flags: %+v, %v", n, err)
+	}
+	for _, o := range []runFlags{{network: "host"}, {network: "none", publish: []string{"80"}}, {publish: []string{"x"}}, {publish: []string{"1:2:3:4"}},
+		{publish: []string{"80/sctp"}}, {publish: []string{"1-3:5-6"}}, {egress: []string{"?"}}, {addHosts: []string{"x"}}} {
+		if n, err := parseNetwork(o); err == nil {
+			t.Errorf("%+v was taken for %+v", o, n)
+		}
+	}
+}

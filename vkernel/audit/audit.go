@@ -23,12 +23,12 @@ type Record struct {
 	Container string `json:"container"`
 	MapRoot   string `json:"mapRoot,omitempty"` // Merkle root of the exec map in force
 
-	Event   string   `json:"event"` // start, exec, map, fork, exit, fault, miss, panic
+	Event   string   `json:"event"` // start, exec, map, fork, exit, fault, miss, panic, connect, resolve
 	PID     int      `json:"pid,omitempty"`
 	PPID    int      `json:"ppid,omitempty"`
 	UID     int      `json:"uid"`
 	Subject string   `json:"subject,omitempty"` // sha256:<hex> of the program that acts
-	Path    string   `json:"path,omitempty"`    // of the file acted on, as the guest named it
+	Path    string   `json:"path,omitempty"`    // of the file acted on, as the guest named it; connect: tcp/IP:PORT; resolve: a name
 	Object  string   `json:"object,omitempty"`  // sha256:<hex> of that file's content
 	Args    []string `json:"args,omitempty"`
 

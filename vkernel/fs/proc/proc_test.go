@@ -18,7 +18,10 @@ type fakeKernel struct {
 
 func (k *fakeKernel) PIDs() []int              { return []int{1, 7} }
 func (k *fakeKernel) Process(tid int) *Process { return k.procs[tid] }
-func (k *fakeKernel) SetHostname(name string)  { k.hostname = name }
+func (k *fakeKernel) NetFiles() map[string]func() string {
+	return map[string]func() string{"tcp": func() string { return "no sockets\n" }}
+}
+func (k *fakeKernel) SetHostname(name string) { k.hostname = name }
 func (k *fakeKernel) System() System {
 	return System{Hostname: k.hostname, Release: "5.15.0-x", Version: "#1", Boot: time.Now().Add(-time.Minute), CPUs: 2, TotalMemory: 1 << 30}
 }

@@ -143,6 +143,7 @@ func (fs *FS) taskTable(d *dir, pid, tid int, base uint64, process bool) table {
 		"maps":          simple(maps),
 		"mountinfo":     text(0o444, func(p *Process, c *vfs.Caller) string { return mountLines(p, mountInfoLine) }),
 		"mounts":        text(0o444, func(p *Process, c *vfs.Caller) string { return mountLines(p, mountLine) }),
+		"net":           func(ino uint64) vfs.Inode { return fs.netDir(d, tid, ino, base) },
 		"oom_adj":       simple(func(*Process) string { return "0\n" }),
 		"oom_score":     simple(func(*Process) string { return "0\n" }),
 		"oom_score_adj": simple(func(*Process) string { return "0\n" }),

@@ -20,6 +20,8 @@ type Kernel interface {
 	Process(tid int) *Process
 	System() System
 	SetHostname(name string)
+	// NetFiles returns the files of /proc/net by name.
+	NetFiles() map[string]func() string
 }
 
 // System describes the whole container.
@@ -80,6 +82,7 @@ func (fs *FS) rootTable() table {
 		"loadavg":     fs.text(fs.loadavg),
 		"meminfo":     fs.text(fs.meminfo),
 		"mounts":      fs.symlink(to("self/mounts")),
+		"net":         fs.symlink(to("self/net")),
 		"partitions":  fs.fixed("major minor  #blocks  name\n\n"),
 		"self": fs.symlink(func(c *vfs.Caller) (string, error) {
 			if c == nil || c.PID == 0 {

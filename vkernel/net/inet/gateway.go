@@ -35,7 +35,8 @@ type gateway struct {
 	mu      sync.Mutex
 	closers map[io.Closer]struct{}
 	closed  bool
-	leaving sync.WaitGroup // copies of what the guest has sent
+	clients map[uint16]bool // the gateway's UDP ports that stand for clients of the host
+	leaving sync.WaitGroup  // copies of what the guest has sent
 }
 
 // Limits of what a container may have open towards the gateway.
@@ -46,7 +47,8 @@ const (
 )
 
 func newGateway(link stack.LinkEndpoint, e Egress, log *slog.Logger) (*gateway, error) {
-	g := &gateway{s: stack.New(protocols()), egress: e, log: log, closers: map[io.Closer]struct{}{}}
+	g := &gateway{s: stack.New(protocols(false)), egress: e, log: log, closers: map[io.Closer]struct{}{},
+		clients: map[uint16]bool{}}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	if err := tune(g.s); err != nil {
 		return g, err
@@ -292,6 +294,27 @@ func (n *Stack) PublishUDP(pc net.PacketConn, port uint16) error {
 	return nil
 }
 
+// isClient says whether a UDP address is that of a client of a published port.
+func (g *gateway) isClient(proto string, to netip.AddrPort) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return proto == "udp" && to.Addr() == Gateway && g.clients[to.Port()]
+}
+
+func (g *gateway) setClient(c net.Conn, is bool) {
+	a, ok := c.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if is {
+		g.clients[uint16(a.Port)] = true
+	} else {
+		delete(g.clients, uint16(a.Port))
+	}
+}
+
 func (g *gateway) serveUDP(pc net.PacketConn, port uint16) {
 	defer g.disown(pc)
 	var mu sync.Mutex
@@ -312,11 +335,13 @@ func (g *gateway) serveUDP(pc net.PacketConn, port uint16) {
 				continue
 			}
 			c = in
+			g.setClient(c, true)
 			mu.Lock()
 			flows[from.String()] = c
 			mu.Unlock()
 			go func() {
 				g.answerUDP(pc, from, c)
+				g.setClient(c, false)
 				mu.Lock()
 				delete(flows, from.String())
 				mu.Unlock()

@@ -344,7 +344,6 @@ func (s *Socket) Recv(m *socket.Message, flags uint32) (int, error) {
 	return min(res.Count, room), nil
 }
 
-
 // controlMessages returns what the receiver asked for with IP_PKTINFO and the
 // like.
 func (s *Socket) controlMessages(c *tcpip.ReceivableControlMessages) []socket.ControlMessage {

@@ -12,7 +12,9 @@ import (
 	"net/netip"
 	"sort"
 	"sync"
+	"time"
 
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/link/loopback"
@@ -51,7 +53,9 @@ type Config struct {
 	// Connected gives the container an interface to the gateway, which
 	// Publish needs, too.
 	Connected bool
-	Log       *slog.Logger // the host's
+	// Resolver answers at port 53 of the gateway; nil: nobody does.
+	Resolver Resolver
+	Log      *slog.Logger // the host's
 }
 
 // Stack is the network of one container.
@@ -64,11 +68,14 @@ type Stack struct {
 	sockets map[*Socket]struct{} // open, for /proc/net
 }
 
-func protocols() stack.Options {
+// protocols returns what a stack knows. local says that packets to its own
+// addresses stay inside; the gateway, for which every address is its own, must
+// not think so.
+func protocols(local bool) stack.Options {
 	return stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, ipv6.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
-		HandleLocal:        true,
+		HandleLocal:        local,
 	}
 }
 
@@ -94,12 +101,23 @@ func tune(s *stack.Stack) error {
 	return nil
 }
 
+// quiet keeps the stack's own messages, which guests cause, off the host's
+// standard error.
+var quiet = sync.OnceFunc(func() { log.SetTarget(silence{}) })
+
+// silence implements log.Emitter.
+type silence struct{}
+
+// Emit implements log.Emitter.
+func (silence) Emit(int, log.Level, time.Time, string, ...any) {}
+
 // New makes a container's network.
 func New(cfg Config) (*Stack, error) {
+	quiet()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	n := &Stack{cfg: cfg, s: stack.New(protocols()), sockets: map[*Socket]struct{}{}}
+	n := &Stack{cfg: cfg, s: stack.New(protocols(true)), sockets: map[*Socket]struct{}{}}
 	if err := n.configure(); err != nil {
 		n.Close()
 		return nil, fmt.Errorf("making a container's network: %w", err)
@@ -136,8 +154,10 @@ func (n *Stack) configure() error {
 	n.s.SetRouteTable(append(routes, tcpip.Route{Destination: subnet(Address), NIC: nicEthernet},
 		tcpip.Route{Destination: header.IPv4EmptySubnet, Gateway: address(Gateway), NIC: nicEthernet}))
 	var err error
-	n.gateway, err = newGateway(outside, n.cfg.Egress, n.cfg.Log)
-	return err
+	if n.gateway, err = newGateway(outside, n.cfg.Egress, n.cfg.Log); err != nil || n.cfg.Resolver == nil {
+		return err
+	}
+	return n.gateway.serveDNS(n.cfg.Resolver)
 }
 
 func address(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }
@@ -171,6 +191,9 @@ func (n *Stack) Close() {
 func (n *Stack) reach(proto string, to netip.AddrPort) error {
 	ip := to.Addr().Unmap()
 	if ip.IsLoopback() || ip.IsUnspecified() || ip == Address.Addr() {
+		return nil
+	}
+	if n.gateway != nil && n.gateway.isClient(proto, netip.AddrPortFrom(ip, to.Port())) {
 		return nil
 	}
 	if n.cfg.Egress == nil {

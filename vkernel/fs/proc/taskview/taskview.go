@@ -32,6 +32,9 @@ func (v *View) PIDs() []int {
 	return pids
 }
 
+// NetFiles implements proc.Kernel.
+func (v *View) NetFiles() map[string]func() string { return v.c.Net().ProcFiles() }
+
 // SetHostname implements proc.Kernel.
 func (v *View) SetHostname(name string) {
 	u := v.c.UTS()
