@@ -150,10 +150,10 @@ func buildFMAF64x2(b *wasm.Body, imported map[string]uint32) {
 	t, te := v.twoSum(z, e)
 	s, se := v.twoSum(p, t)
 	r := v.add(s, v.toOdd(v.twoSum(te, se)))
-	b.LocalGet(v.add(p, z)) // the sign of an exact zero
-	b.LocalGet(r)
-	b.LocalGet(v.op(wasm.OpF64x2Eq, r, zero))
-	b.Op(wasm.OpV128Bitselect)
+	// An exact zero has the sign that rounding twice gives it. No bitselect:
+	// see docs/RATIONALE.md.
+	isZero := v.op(wasm.OpF64x2Eq, r, zero)
+	b.LocalGet(v.op(wasm.OpV128Or, v.op(wasm.OpV128And, v.add(p, z), isZero), v.op(wasm.OpV128Andnot, r, isZero)))
 }
 
 // buildFMAF32 does lanes/2 pairs of lanes in f64, as FMA32 does.

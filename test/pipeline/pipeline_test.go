@@ -28,6 +28,7 @@ type built struct {
 	report     artifact.UnitReport
 	megabinary []byte
 	times      map[string]time.Duration // user CPU time
+	after      func(k *tinyKernel)      // looks at what a run leaves; may be nil
 }
 
 func build(t testing.TB, file []byte, opts recompile.Options) *built {
@@ -115,6 +116,9 @@ func (b *built) run(t testing.TB, o machine.WazeroOptions, base guestabi.PC, std
 			t.Fatalf("running %v: %s\noutput: %s", args, k.fault, k.stdout.String())
 		}
 	}
+	if b.after != nil {
+		b.after(k)
+	}
 	r.elapsed, r.stdout, r.code, r.safepoints = userTime()-before, k.stdout.String(), k.code, k.safe
 	return r
 }
@@ -147,7 +151,7 @@ func compile(t testing.TB, compiler, pkg, source string, flags ...string) (strin
 		t.Fatal(err)
 	}
 	out := filepath.Join(dir, "a.out")
-	args := append(append([]string{}, flags...), "-o", out, src)
+	args := append(append([]string{}, flags...), "-o", out, src, "-lm")
 	if msg, err := exec.Command(tool(t, compiler, pkg), args...).CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", compiler, err, msg)
 	}

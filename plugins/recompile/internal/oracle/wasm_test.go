@@ -131,20 +131,29 @@ func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitE
 		return err
 	}
 	defer mem.Close()
+	for unit, i := range of {
+		if err := runUnit(engine, mem, unit, groups[i], results[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runUnit runs the cases of one unit on a machine of their own: the units all
+// lie at one address.
+func runUnit(engine machine.Engine, mem *machine.Memory, unit int, cases []Case, results []Result) error {
 	k := &caseKernel{}
 	m, err := engine.NewMachine(mem, k)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	for unit, i := range of {
-		if err := m.Bind(unit, 0); err != nil {
-			return err
-		}
-		for n, c := range groups[i] {
-			*k = caseKernel{unit: unit}
-			results[i][n] = runCase(m, mem, k, c)
-		}
+	if err := m.Bind(unit, 0); err != nil {
+		return err
+	}
+	for n, c := range cases {
+		*k = caseKernel{unit: unit}
+		results[n] = runCase(m, mem, k, c)
 	}
 	return nil
 }
