@@ -370,6 +370,38 @@ func TestFanOutIsCachedByItem(t *testing.T) {
 	}
 }
 
+// TestConfigByInput gives each item its own part of a configuration: what is said
+// of one input leaves the others in the cache.
+func TestConfigByInput(t *testing.T) {
+	f := newFixture(t)
+	run := func(marks map[string]string) (*StageOutcome, string) {
+		t.Helper()
+		p := f.pipeline()
+		p.Stages[1].With = json.RawMessage(mustJSON(t, map[string]any{"suffix": "!", "marks": marks}))
+		out, err := f.runner.Run(context.Background(), f.plan(p), []stage.Descriptor{f.put("a\nb")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.Stages[1], f.read(out.Of(stage.KindAssemble).Outputs[0])
+	}
+	digest := func(text string) string { return f.put(text).Digest }
+	for _, c := range []struct {
+		marks  map[string]string
+		cached int
+		want   string
+	}{
+		{nil, 0, "A!\nB!"},
+		{map[string]string{digest("b"): "?"}, 1, "A!\nB!?"},
+		{map[string]string{digest("b"): "?", digest("c"): "of nothing"}, 2, "A!\nB!?"},
+		{map[string]string{digest("a"): "+", digest("b"): "?"}, 1, "A!+\nB!?"},
+		{nil, 2, "A!\nB!"},
+	} {
+		if s, got := run(c.marks); got != c.want || s.Cached != c.cached || s.Items != 2 {
+			t.Errorf("%v: %q with %d of %d cached, want %q with %d", c.marks, got, s.Cached, s.Items, c.want, c.cached)
+		}
+	}
+}
+
 // TestBadItem ends the build or, with onError: continue, leaves the item out.
 func TestBadItem(t *testing.T) {
 	f := newFixture(t)

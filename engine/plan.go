@@ -36,6 +36,7 @@ type PlannedStage struct {
 	plugin       *loaded
 	needs        []*PlannedStage // in the order of Spec.Needs; nil stands for the source
 	source       []string        // media types that the source gives
+	byInput      []string        // properties of the configuration that are keyed by input
 }
 
 // Close ends the plan's plugins.
@@ -103,6 +104,9 @@ func (p *Plan) resolveStage(ctx context.Context, plugins *Plugins, spec *StageSp
 	}
 	planned.Description, err = choose(all, name, stageName)
 	if err != nil {
+		return planned, errorAt(spec.UsesPos, "stage %s: plugin %s: %w", spec.Name, name, err)
+	}
+	if planned.byInput, err = byInput(planned.Description.Schema); err != nil {
 		return planned, errorAt(spec.UsesPos, "stage %s: plugin %s: %w", spec.Name, name, err)
 	}
 	return planned, errors.Join(planned.checkInputs(), planned.checkPermissions(), planned.checkConfig())

@@ -321,9 +321,13 @@ func (x *run) item(ctx context.Context, s *PlannedStage, it item) (entry cache.E
 		e.Time, e.Stage, e.Item, e.Index, e.Items = time.Now(), s.Spec.Name, it.name, it.index, it.of
 		x.Progress.Event(e)
 	}
+	config, err := s.configFor(it)
+	if err != nil {
+		return cache.Entry{}, false, x.fail(s, it, err)
+	}
 	key := cache.Key{
 		Plugin: s.PluginDigest, Stage: s.Description.Name, Version: s.Description.Version,
-		Config: s.Spec.With, Inputs: it.inputs,
+		Config: config, Inputs: it.inputs,
 	}
 	if x.Cache != nil && !x.NoReads {
 		if entry, ok := x.Cache.Get(key); ok {
@@ -342,7 +346,7 @@ func (x *run) item(ctx context.Context, s *PlannedStage, it item) (entry cache.E
 	}
 	start := time.Now()
 	event(progress.Event{Kind: progress.Started})
-	entry, err = x.execute(ctx, s, it, event)
+	entry, err = x.execute(ctx, s, it, config, event)
 	millis := time.Since(start).Milliseconds()
 	if err != nil {
 		err = x.fail(s, it, err)
@@ -367,14 +371,14 @@ func diagnosticEvent(d stage.Diagnostic) progress.Event {
 }
 
 // execute runs the stage in directories of its own and takes in its outputs.
-func (x *run) execute(ctx context.Context, s *PlannedStage, it item, event func(progress.Event)) (cache.Entry, error) {
+func (x *run) execute(ctx context.Context, s *PlannedStage, it item, config json.RawMessage, event func(progress.Event)) (cache.Entry, error) {
 	dir, err := os.MkdirTemp(x.scratch.Dir, s.Spec.Name+"-*")
 	if err != nil {
 		return cache.Entry{}, store.Explain(err)
 	}
 	defer os.RemoveAll(dir)
 	req := &stagepb.RunRequest{
-		Stage: s.Description.Name, Config: s.Spec.With,
+		Stage: s.Description.Name, Config: config,
 		In: filepath.Join(dir, "in"), Out: filepath.Join(dir, "out"),
 	}
 	for _, sub := range []string{req.In, req.Out} {

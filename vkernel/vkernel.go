@@ -11,7 +11,9 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 
+	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/fs/layers"
@@ -92,6 +94,29 @@ type Spec struct {
 
 	// Audit gets the audit trail, one JSON line in each Write; nil discards.
 	Audit io.Writer
+
+	// Hints gets what runs teach of code that the analysis missed, one
+	// artifact.Hint as a line of JSON in each Write; nil discards.
+	Hints io.Writer
+}
+
+// hintTo returns what writes hints to w, or nil without one.
+func (v *VKernel) hintTo(w io.Writer) func(artifact.Hint) {
+	if w == nil {
+		return nil
+	}
+	var mu sync.Mutex // one line at a time
+	return func(h artifact.Hint) {
+		line, err := h.Line()
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			_, err = w.Write(line)
+		}
+		if err != nil {
+			v.cfg.Log.Error("a hint is lost", "digest", h.Digest, "address", h.Address, "err", err)
+		}
+	}
 }
 
 // StartError says why a container's first process did not start.
@@ -179,7 +204,7 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}
 	c.kernel = v.kernel.NewContainer(ctx, kernel.ContainerConfig{ID: spec.ID, Hostname: spec.Hostname,
-		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Memory: spec.Memory, Rlimits: spec.Limits,
+		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Missed: v.hintTo(spec.Hints), Memory: spec.Memory, Rlimits: spec.Limits,
 		Net: network})
 	tree, err := v.newTree(img, c, spec)
 	if err != nil {

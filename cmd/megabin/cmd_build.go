@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -18,6 +20,7 @@ import (
 	"megabinary.dev/engine"
 	"megabinary.dev/engine/progress"
 	"megabinary.dev/image"
+	analyzeelf "megabinary.dev/plugins/analyze-elf"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/stage"
@@ -25,8 +28,8 @@ import (
 
 // buildOptions are the flags of build.
 type buildOptions struct {
-	file, dest, cpu       string
-	plain, asJSON, noRead bool
+	file, dest, cpu, hints string
+	plain, asJSON, noRead  bool
 }
 
 // newBuildCmd returns the command that rebuilds an image.
@@ -56,6 +59,7 @@ leaves nothing half-written and goes on where it was when it is run again.`,
 	flags := cmd.Flags()
 	addPipelineFlag(cmd, &o.file)
 	flags.StringVarP(&o.dest, "output", "o", "", "where the image goes")
+	flags.StringVar(&o.hints, "hints", "", "translate the code that megabin run --hints has noted in this file, too")
 	flags.BoolVar(&o.plain, "plain", false, "show progress line by line, also on a terminal")
 	flags.BoolVar(&o.asJSON, "json", false, "write progress and result to standard output as lines of JSON")
 	flags.BoolVar(&o.noRead, "no-cache", false, "run every stage, whatever was built before")
@@ -123,6 +127,9 @@ func (a *app) build(ctx context.Context, source string, o buildOptions) error {
 	if err := setCPU(pipeline, o.cpu); err != nil {
 		return err
 	}
+	if err := setHints(pipeline, o.hints); err != nil {
+		return err
+	}
 	plan, err := w.plugins.Plan(ctx, pipeline, l)
 	if err != nil {
 		return err
@@ -154,7 +161,7 @@ func (a *app) build(ctx context.Context, source string, o buildOptions) error {
 // setEpoch gives the time of SOURCE_DATE_EPOCH to the stages that assemble an
 // image with the shipped plugin, unless the pipeline sets one: plugins do not
 // see the environment.
-func setEpoch(p *engine.Pipeline, epoch string) error {
+func setEpoch(pipeline *engine.Pipeline, epoch string) error {
 	if epoch == "" {
 		return nil
 	}
@@ -162,27 +169,87 @@ func setEpoch(p *engine.Pipeline, epoch string) error {
 	if err != nil || seconds < 0 {
 		return fmt.Errorf("SOURCE_DATE_EPOCH: %q is not a number of seconds", epoch)
 	}
-	const shipped, key = "builtin:assemble-oci", "sourceDateEpoch"
+	_, err = changeConfig(pipeline, "builtin:assemble-oci", func(with map[string]any) error {
+		const key = "sourceDateEpoch"
+		if with[key] == nil {
+			with[key] = seconds
+		}
+		return nil
+	})
+	return err
+}
+
+// setHints gives the hints in a file to the stages that analyze with the shipped
+// plugin, beside those of the pipeline. Hints of one file leave the results of
+// the others in the cache.
+func setHints(pipeline *engine.Pipeline, file string) error {
+	if file == "" {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("reading hints: %w", err)
+	}
+	defer f.Close()
+	hints, err := artifact.ReadHints(f)
+	if err != nil {
+		return fmt.Errorf("reading hints: %s: %w", file, err)
+	}
+	source := "builtin:" + analyzeelf.Name
+	found, err := changeConfig(pipeline, source, func(with map[string]any) error {
+		var own struct {
+			Hints map[string][]string `json:"hints"`
+		}
+		encoded, err := json.Marshal(with)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(encoded, &own); err != nil {
+			return nil // the stage's schema refuses it, with its place in the pipeline
+		}
+		all := maps.Clone(hints)
+		for digest, addresses := range own.Hints {
+			all[digest] = append(slices.Clone(all[digest]), addresses...)
+			slices.Sort(all[digest])
+			all[digest] = slices.Compact(all[digest])
+		}
+		if len(all) > 0 {
+			with["hints"] = all
+		}
+		return nil
+	})
+	if err == nil && found == 0 {
+		err = fmt.Errorf("--hints %s: no stage of the pipeline uses %s", file, source)
+	}
+	return err
+}
+
+// changeConfig changes the configuration of the stages that use a plugin and
+// returns their number.
+func changeConfig(p *engine.Pipeline, source string, change func(with map[string]any) error) (int, error) {
 	sources := make(map[string]string)
 	for _, plugin := range p.Plugins {
 		sources[plugin.Name] = plugin.Source
 	}
+	found := 0
 	for _, s := range p.Stages {
-		if sources[s.Uses] != shipped {
+		if name, _, _ := strings.Cut(s.Uses, "/"); sources[name] != source {
 			continue
 		}
+		found++
 		with := make(map[string]any)
 		if err := json.Unmarshal(s.With, &with); err != nil {
-			return err
+			return found, fmt.Errorf("reading the configuration of stage %s: %w", s.Name, err)
 		}
-		if with[key] == nil {
-			with[key] = seconds
+		if err := change(with); err != nil {
+			return found, fmt.Errorf("configuring stage %s: %w", s.Name, err)
 		}
+		var err error
 		if s.With, err = json.Marshal(with); err != nil {
-			return err
+			return found, fmt.Errorf("writing the configuration of stage %s: %w", s.Name, err)
 		}
 	}
-	return nil
+	return found, nil
 }
 
 // setCPU gives the processor, unless it is empty, to the stages that recompile

@@ -43,6 +43,7 @@ type runFlags struct {
 	strace           string
 	straceSize       int
 	audit            string
+	hints            string
 	engine           string
 	execLevel        string
 	network          string
@@ -91,6 +92,7 @@ IMAGE is ` + image.Usage + ".",
 	f.Lookup("strace").NoOptDefVal = "all"
 	f.IntVar(&o.straceSize, "strace-size", 0, "bytes of a buffer that --strace prints (default 32)")
 	f.StringVar(&o.audit, "audit", "", "write the audit trail to this file")
+	f.StringVar(&o.hints, "hints", "", "append a line to this file for code that was not translated: megabin build --hints takes it")
 	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
 	f.StringVar(&o.execLevel, "exec-level", string(exec.LevelKnownScripts),
 		"known-scripts: executed scripts must be in the exec map; elf-only: any script may run")
@@ -131,6 +133,14 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 		}
 		defer f.Close()
 		spec.Audit = f
+	}
+	if o.hints != "" {
+		f, err := os.OpenFile(o.hints, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+		if err != nil {
+			return fmt.Errorf("opening the file of hints: %w", err)
+		}
+		defer f.Close()
+		spec.Hints = f
 	}
 	v, err := vkernel.New(vkernel.Config{CacheDir: filepath.Join(a.settings.GetString(settingCacheDir), "run"),
 		Interpreter: o.engine == "interpreter", Log: slog.New(zerolog.NewSlogHandler(a.log)), Trace: trace})

@@ -31,6 +31,7 @@ const schema = `{
   "properties": {
     "hints": {
       "type": "object",
+      "byInput": true,
       "description": "by digest of an ELF file, the addresses of code that runs have missed",
       "propertyNames": {"pattern": "^sha256:[0-9a-f]{64}$"},
       "additionalProperties": {"type": "array", "items": {"type": "string", "pattern": "^0x[0-9a-f]{1,16}$"}}

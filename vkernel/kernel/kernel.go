@@ -68,8 +68,9 @@ type ContainerConfig struct {
 	Units      []artifact.UnitEntry // of the megabinary
 	Controller *exec.Controller
 	Audit      *audit.Log
-	Memory     uint64 // bytes of guest memory per process
-	MaxTasks   int    // 0: 4096
+	Missed     func(artifact.Hint) // called for each miss, by several tasks at a time; may be nil
+	Memory     uint64              // bytes of guest memory per process
+	MaxTasks   int                 // 0: 4096
 	Rlimits    map[int]linux.Rlimit
 	Net        *net.Namespace // nil: a loopback interface of its own
 }

@@ -245,6 +245,25 @@ func (t *Task) Resolve(pc guestabi.PC) int {
 	return b.unit
 }
 
+// place says in which file the code at pc lies, at which link-time address, and
+// near which symbol, if that is known.
+func (t *Task) place(pc guestabi.PC) (h artifact.Hint, symbol string) {
+	address := uint64(pc)
+	if b, ok := t.units.find(pc); ok {
+		address = uint64(pc - b.base)
+		if u := t.c.unit(b.unit); u != nil {
+			h.Digest = u.Digest
+		}
+	}
+	h.Address = fmt.Sprintf("%#x", address)
+	if p := t.tg.prog(); p != nil && (p.digest == h.Digest || h.Digest == "") {
+		h.Digest, h.Path, symbol = p.digest, p.path, p.symbolAt(address)
+	} else if e := t.c.cfg.Controller.Lookup(h.Digest); e != nil && len(e.Paths) > 0 {
+		h.Path = e.Paths[0].Path
+	}
+	return h, symbol
+}
+
 // missed ends the process because control reached code that has no
 // translation: it must not run wrongly, and no signal handler can help.
 func (t *Task) missed(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
@@ -252,25 +271,18 @@ func (t *Task) missed(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
 	if f == guestabi.FaultNotAdmitted {
 		what = "belongs to a unit that was not admitted"
 	}
-	file, digest, offset := "unknown", "", uint64(pc)
-	if p := t.tg.prog(); p != nil {
-		file, digest = p.path, p.digest
+	h, sym := t.place(pc)
+	remedy := "megabin run --hints FILE keeps the hint; megabin build --hints FILE translates the code"
+	if f == guestabi.FaultNotAdmitted {
+		remedy = "the file has to be in the exec map: build the image again with it"
 	}
-	if b, ok := t.units.find(pc); ok {
-		offset = uint64(pc - b.base)
-		if u := t.c.unit(b.unit); u != nil {
-			digest = u.Digest
-		}
+	t.k.log.Error("the code at this address "+what+": the process ends", "file", h.Path, "digest", h.Digest,
+		"address", h.Address, "near", sym, "pid", t.TGID(), "remedy", remedy)
+	t.Record(audit.Record{Event: "miss", Path: h.Path, Object: h.Digest, Verdict: "deny", Rule: "exec.untranslated",
+		Reason: fmt.Sprintf("address %s (near %s) %s", h.Address, sym, what)})
+	if missed := t.c.cfg.Missed; missed != nil && f == guestabi.FaultMiss && h.Digest != "" {
+		missed(h)
 	}
-	sym := ""
-	if p := t.tg.prog(); p != nil {
-		sym = p.symbolAt(offset)
-	}
-	t.k.log.Error("the code at this address "+what+": the process ends; build again with the hint below",
-		"file", file, "offset", fmt.Sprintf("%#x", offset), "near", sym, "pid", t.TGID(),
-		"hint", fmt.Sprintf("%s %#x", digest, offset))
-	t.Record(audit.Record{Event: "miss", Path: file, Object: digest, Verdict: "deny", Rule: "exec.untranslated",
-		Reason: fmt.Sprintf("offset %#x (near %s) %s", offset, sym, what)})
 	t.dieBySignal(linux.SIGILL)
 	return machine.Unwind
 }

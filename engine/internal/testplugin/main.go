@@ -36,14 +36,15 @@ func (upper) Describe() stage.Description {
 	return stage.Description{
 		Name: "upper", Kind: stage.KindAnalyze, Version: "1", Doc: "Makes text upper-case.",
 		Takes: []string{typeText + "?", typeLine + "?"}, Gives: []string{typeText},
-		Schema: json.RawMessage(`{"type":"object","properties":{"suffix":{"type":"string"},"count":{"type":"integer"}},"additionalProperties":false}`),
+		Schema: json.RawMessage(`{"type":"object","properties":{"suffix":{"type":"string"},"count":{"type":"integer"},"marks":{"type":"object","byInput":true}},"additionalProperties":false}`),
 	}
 }
 
 func (upper) Run(_ context.Context, req stage.Request) error {
 	var config struct {
-		Suffix string `json:"suffix"`
-		Count  int    `json:"count"`
+		Suffix string            `json:"suffix"`
+		Count  int               `json:"count"`
+		Marks  map[string]string `json:"marks"` // by input
 	}
 	if err := req.Config(&config); err != nil {
 		return err
@@ -57,7 +58,7 @@ func (upper) Run(_ context.Context, req stage.Request) error {
 		if bytes.Equal(text, []byte("poison")) {
 			return errors.New("poison cannot be made louder")
 		}
-		if err := write(req, typeText, append(bytes.ToUpper(text), config.Suffix...), nil); err != nil {
+		if err := write(req, typeText, append(bytes.ToUpper(text), config.Suffix+config.Marks[d.Digest]...), nil); err != nil {
 			return err
 		}
 	}
