@@ -390,11 +390,11 @@ func TestConfigByInput(t *testing.T) {
 		cached int
 		want   string
 	}{
-		{nil, 0, "A!\nB!"},
+		{map[string]string{}, 0, "A!\nB!"},
 		{map[string]string{digest("b"): "?"}, 1, "A!\nB!?"},
 		{map[string]string{digest("b"): "?", digest("c"): "of nothing"}, 2, "A!\nB!?"},
 		{map[string]string{digest("a"): "+", digest("b"): "?"}, 1, "A!+\nB!?"},
-		{nil, 2, "A!\nB!"},
+		{map[string]string{}, 2, "A!\nB!"},
 	} {
 		if s, got := run(c.marks); got != c.want || s.Cached != c.cached || s.Items != 2 {
 			t.Errorf("%v: %q with %d of %d cached, want %q with %d", c.marks, got, s.Cached, s.Items, c.want, c.cached)
