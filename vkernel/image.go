@@ -77,7 +77,7 @@ func (v *VKernel) load(ctx context.Context, img *Image) error {
 	if err := img.check(); err != nil {
 		return err
 	}
-	img.engine, err = machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Interpreter,
+	img.engine, err = machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Interpreter, Profiler: v.cfg.Profiler,
 		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(digest, "sha256:"),
 		Source: func() ([]byte, error) { return readFile(root, artifact.PathMegabinary, maxMegabinary) }})
 	return err
@@ -138,4 +138,15 @@ func readFile(root vfs.Path, path string, limit int64) ([]byte, error) {
 		}
 	}
 	return b, nil
+}
+
+// UnitPath returns the (first) path in the image of the file that a unit was made
+// from, or "".
+func (img *Image) UnitPath(unit int) string {
+	for i := range img.execMap.Entries {
+		if e := &img.execMap.Entries[i]; e.Unit == unit && e.Verdict == artifact.VerdictRun && len(e.Paths) > 0 {
+			return e.Paths[0].Path
+		}
+	}
+	return ""
 }

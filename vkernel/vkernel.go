@@ -19,6 +19,7 @@ import (
 	"megabinary.dev/vkernel/fs/layers"
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/machine"
 	"megabinary.dev/vkernel/syscalls"
 	"megabinary.dev/vkernel/vfs"
 )
@@ -31,8 +32,11 @@ type Config struct {
 	CacheDir string
 	// Interpreter runs guests without compiling: about 100 times slower.
 	Interpreter bool
-	Log         *slog.Logger
-	Trace       syscalls.TraceOptions
+	// Profiler watches the machines of all images, if it is not nil; see
+	// machine.WazeroOptions.
+	Profiler *machine.Profiler
+	Log      *slog.Logger
+	Trace    syscalls.TraceOptions
 }
 
 // VKernel is one host process's kernel.

@@ -97,6 +97,8 @@ func hostFault(m *wazeroMachine, s []uint64) {
 
 func hostResolve(m *wazeroMachine, s []uint64) {
 	pc := uint32(s[0])
+	m.profiled.running.Store(false)
+	defer m.profiled.running.Store(true)
 	unit := m.kernel.Resolve(pc)
 	if unit >= 0 {
 		var err error

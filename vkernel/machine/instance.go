@@ -44,6 +44,10 @@ func (m *wazeroMachine) settle() error {
 	if err == nil {
 		m.run, err = m.function(guestabi.ExportRun)
 	}
+	if m.engine.profiler != nil && err == nil {
+		at := m.module.ExportedGlobal(guestabi.LastPC.String())
+		m.profiled.at.Store(&at)
+	}
 	if err == nil {
 		m.LoadContext(&m.pending)
 	}

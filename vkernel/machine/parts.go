@@ -128,6 +128,11 @@ func (p *parts) load(ctx context.Context, k partKey) (wazero.CompiledModule, err
 	if err != nil {
 		return nil, err
 	}
+	if profiler := p.engine.profiler; profiler != nil && k.unit != runtimePart {
+		if module, err = profiler.instrument(module, k.unit); err != nil {
+			return nil, err
+		}
+	}
 	p.compile.Lock()
 	defer p.compile.Unlock()
 	if p.cache != nil {

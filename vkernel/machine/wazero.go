@@ -34,6 +34,9 @@ type WazeroOptions struct {
 	Digest string
 	// Workers is how many goroutines compile; 0 means 2.
 	Workers int
+	// Profiler, if it is not nil, watches the machines. Their code is compiled
+	// with what it needs, each time, and traps are of unknown place.
+	Profiler *Profiler
 	// Source returns the megabinary once more, to compile more of it or to find
 	// out where it trapped; nil: it is kept in memory.
 	Source func() ([]byte, error)
@@ -50,6 +53,7 @@ type wazeroEngine struct {
 	oneByOne bool                // the threads of a process take turns
 	instance wazero.ModuleConfig // of every instance
 	started  time.Time           // zero of the time stamp counter
+	profiler *Profiler           // nil: none
 }
 
 // NewWazero compiles a megabinary, or loads what was compiled before.
@@ -67,7 +71,7 @@ func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine,
 		return nil, err
 	}
 	var cache *codeCache
-	if o.CacheDir != "" && !o.Interpreter {
+	if o.CacheDir != "" && !o.Interpreter && o.Profiler == nil {
 		if cache, err = newCodeCache(megabinary, o); err != nil {
 			return nil, err
 		}
@@ -99,7 +103,7 @@ func newWazeroEngine(ctx context.Context, units []artifact.UnitEntry, cpu guesta
 		units:   units,
 		cpu:     cpu,
 		workers: max(o.Workers, 1),
-		started: time.Now(),
+		started: time.Now(), profiler: o.Profiler,
 		// The interpreter makes atomic instructions atomic with a lock of the
 		// instance, and threads are instances of their own.
 		oneByOne: o.Interpreter,
@@ -201,6 +205,8 @@ type wazeroMachine struct {
 	one  *sync.Mutex
 	held bool
 
+	profiled profiledState
+
 	run        api.Function
 	save, load api.Function // nil until they are needed: each has a stack of 10 KiB
 }
@@ -213,6 +219,9 @@ func (e *wazeroEngine) NewMachine(mem *Memory, k Kernel) (Machine, error) {
 	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New(), bound: map[int]*boundUnit{}, alone: -1}
 	if e.oneByOne {
 		m.one = &mem.one
+	}
+	if e.profiler != nil {
+		e.profiler.add(m)
 	}
 	return m, nil
 }
@@ -248,6 +257,9 @@ func (s sharedMemory) Free() {}
 func (m *wazeroMachine) Close() error {
 	if m.bound == nil {
 		return nil
+	}
+	if m.engine.profiler != nil {
+		m.engine.profiler.remove(m)
 	}
 	err := errors.Join(m.closeInstances(), m.mem.Close())
 	if err != nil {
@@ -339,6 +351,9 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 
 // place makes the PC of a trap and the stack pointer exact, or says why not.
 func (m *wazeroMachine) place(t *Trap) error {
+	if m.engine.profiler != nil {
+		return errPlace // the code maps do not count what was added
+	}
 	for unit, b := range m.bound {
 		if b.instance == nil {
 			continue
@@ -375,11 +390,13 @@ func (m *wazeroMachine) enterGuest() {
 		m.one.Lock()
 		m.held = true
 	}
+	m.profiled.running.Store(true)
 }
 
 // leaveGuest lets other threads run guest code. A handler that panicked has
 // left already.
 func (m *wazeroMachine) leaveGuest() {
+	m.profiled.running.Store(false)
 	if m.held {
 		m.held = false
 		m.one.Unlock()
