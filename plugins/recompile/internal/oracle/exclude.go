@@ -1,9 +1,13 @@
 package oracle
 
 import (
+	"sync"
+
 	"golang.org/x/arch/x86/x86asm"
+	"golang.org/x/sys/cpu"
 
 	"megabinary.dev/plugins/recompile/internal/lift"
+	"megabinary.dev/sdk/guestabi"
 )
 
 // noCase are the instructions whose result depends on the machine, or which
@@ -34,4 +38,23 @@ var approximate = map[x86asm.Op]bool{
 	x86asm.VRCPPS: true, x86asm.VRCPSS: true, x86asm.VRSQRTPS: true, x86asm.VRSQRTSS: true,
 	x86asm.FSIN: true, x86asm.FCOS: true, x86asm.FSINCOS: true, x86asm.FPTAN: true, x86asm.FPATAN: true,
 	x86asm.F2XM1: true, x86asm.FYL2X: true, x86asm.FYL2XP1: true,
+}
+
+// later are the instructions that only processors after x86-64-v2 have.
+var later = sync.OnceValue(func() map[x86asm.Op]bool {
+	ops := map[x86asm.Op]bool{}
+	for _, f := range lift.Families() {
+		for op := range f.Rows {
+			if f.CPU > guestabi.CPUv2 {
+				ops[op] = true
+			}
+		}
+	}
+	return ops
+})
+
+// beyondHost reports whether the CPU of the host may lack an instruction.
+func beyondHost(op x86asm.Op) bool {
+	has := cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI1 && cpu.X86.HasBMI2
+	return !has && later()[op]
 }

@@ -40,7 +40,7 @@ func NewGenerator(seed uint64, want func(x86asm.Op) bool) *Generator {
 	rows := map[x86asm.Op]bool{}
 	for _, f := range lift.Families() {
 		for op := range f.Rows {
-			rows[op] = !noCase[op] && !unfit[op] && want(op)
+			rows[op] = !noCase[op] && !unfit[op] && !beyondHost(op) && want(op)
 		}
 	}
 	for _, prefix := range [][]byte{nil, {0x66}, {0xf2}, {0xf3}, {0x48}, {0x66, 0x48}, {0xf2, 0x48}, {0xf3, 0x48}, {0xf0}, {0xf0, 0x48}, {0x64}, {0x65, 0x48}} {

@@ -171,6 +171,9 @@ func (g *Generator) item() (item, bool) {
 	}
 	ts := g.templates[op]
 	t := ts[g.rng.IntN(len(ts))]
+	if t[0] == vex3 {
+		return g.itemVEX(op, t)
+	}
 	code := g.addREX(append(make([]byte, 0, 32), t...))
 	modrmAt := len(code) - 1
 	for range 12 {
