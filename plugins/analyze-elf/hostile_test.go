@@ -228,3 +228,29 @@ func FuzzAnalyze(f *testing.F) {
 		checkInvariants(t, p, data)
 	})
 }
+
+// FuzzTables fuzzes the program of TestShapes, which has tables of all kinds.
+func FuzzTables(f *testing.F) {
+	for _, mode := range []string{"-static", "-static-pie"} {
+		data, err := os.ReadFile(build(f, "shapes.S", "gcc", "gcc", mode, "-nostdlib", "-s"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, uint16(0), uint64(0))
+		f.Add(data, uint16(0x2000), uint64(1<<40))
+	}
+	f.Fuzz(func(t *testing.T, data []byte, at uint16, value uint64) {
+		data = bytes.Clone(data)
+		if int(at)+8 <= len(data) {
+			le.PutUint64(data[at:], value)
+		}
+		p, err := analyze(data, Options{})
+		if err != nil {
+			if strings.Contains(err.Error(), "BUG") {
+				t.Fatal(err)
+			}
+			return
+		}
+		checkInvariants(t, p, data)
+	})
+}

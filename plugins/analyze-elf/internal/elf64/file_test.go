@@ -155,6 +155,118 @@ func FuzzFile(f *testing.F) {
 		e.Relocations(func(Reloc) bool { n++; return n < 1<<20 })
 		for _, fr := range e.Frames() {
 			e.LandingPads(fr)
+			fr.Empty(fr.Start + (fr.End-fr.Start)/2)
+		}
+	})
+}
+
+// TestEmptyFrames walks a function with a frame, and its call in tail position.
+func TestEmptyFrames(t *testing.T) {
+	source := filepath.Join(t.TempDir(), "frames.s")
+	program := filepath.Join(t.TempDir(), "frames")
+	code := `.globl _start
+_start:	.cfi_startproc
+	nop
+	push %rbx
+	.cfi_def_cfa_offset 16
+	.cfi_offset 3, -16
+	sub $512, %rsp
+	.cfi_def_cfa_offset 528
+	.cfi_remember_state
+	add $512, %rsp
+	.cfi_def_cfa_offset 16
+	pop %rbx
+	.cfi_def_cfa_offset 8
+	jmp *%rax
+	.cfi_restore_state
+	nop
+	.cfi_def_cfa 6, 8
+	nop
+	.cfi_endproc
+`
+	if err := os.WriteFile(source, []byte(code), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("gcc", "-nostdlib", "-static", "-o", program, source).CombinedOutput(); err != nil {
+		t.Fatalf("gcc: %v\n%s", err, out)
+	}
+	data, err := os.ReadFile(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frames := open(t, data).Frames()
+	if len(frames) != 1 {
+		t.Fatalf("%d frames", len(frames))
+	}
+	f := frames[0]
+	for offset, want := range map[uint64]bool{
+		0: true, 1: true, 2: false, 9: false, // nop, push, sub, add
+		16: false, 17: true, 19: false, 20: false, // pop, jmp, nop, nop
+		21: false, // past the end
+	} {
+		if got := f.Empty(f.Start + offset); got != want {
+			t.Errorf("offset %d of %d: empty %v, want %v", offset, f.End-f.Start, got, want)
+		}
+	}
+}
+
+func FuzzCallFrames(f *testing.F) {
+	f.Add([]byte{0x0c, 7, 8, 0x90, 1}, []byte{0x41, 0x0e, 16, 0x83, 2, 0x0a, 0x44, 0x0e, 8, 0x42, 0x0b}, uint64(6))
+	f.Add([]byte{0x0f, 3, 0x77, 8, 6}, []byte{0x02, 200, 0x03, 1, 2, 0x04, 1, 2, 3, 4, 0x2e, 16, 0x16, 7, 1, 0}, uint64(1<<20))
+	f.Fuzz(func(t *testing.T, common, rules []byte, pc uint64) {
+		fr := Frame{Start: 0, End: 1 << 40, rules: rules, common: &cie{rules: common, step: 1}}
+		fr.Empty(pc)
+	})
+}
+
+// FuzzLandingPads reads call-site tables out of the read-only data of a file.
+func FuzzLandingPads(f *testing.F) {
+	f.Add([]byte{0xff, 0xff, 1, 8, 0, 4, 0, 0, 4, 4, 20, 1})
+	f.Add([]byte{0x1b, 0, 0, 0, 0, 0x9b, 12, 3, 13, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, table []byte) {
+		const base = 0x400000
+		e := &File{Segments: []Segment{{Addr: base, Data: table, MemSize: uint64(len(table)), Flags: 4}}}
+		if pads := e.LandingPads(Frame{Start: base, End: base + 100, lsda: base}); len(pads) > len(table) {
+			t.Fatalf("%d landing pads of %d bytes", len(pads), len(table))
+		}
+	})
+}
+
+// FuzzGoFuncs reads line tables of Go, which it finds by their magic number.
+func FuzzGoFuncs(f *testing.F) {
+	head := make([]byte, 72+64)
+	copy(head, []byte{0xf1, 0xff, 0xff, 0xff, 0, 0, 1, 8})
+	for at, v := range map[int]uint64{8: 2, 24: 0x401000, 32: 72, 64: 80} {
+		le.PutUint64(head[at:], v)
+	}
+	copy(head[72:], "main.f\x00")
+	for at, v := range map[int]uint32{80: 0, 84: 24, 88: 16, 92: 24, 96: 32} {
+		le.PutUint32(head[at:], v)
+	}
+	f.Add(head)
+	f.Fuzz(func(t *testing.T, table []byte) {
+		e := &File{Segments: []Segment{{Addr: 0x500000, Data: table, MemSize: uint64(len(table)), Flags: 4}}}
+		var end uint64
+		for _, g := range e.GoFuncs() {
+			if g.Start < end || g.End <= g.Start {
+				t.Fatalf("function %#x to %#x after %#x", g.Start, g.End, end)
+			}
+			end = g.End
+		}
+	})
+}
+
+// FuzzRELR walks bitmaps of relative relocations.
+func FuzzRELR(f *testing.F) {
+	f.Add([]byte{0, 0, 0x50, 0, 0, 0, 0, 0, 0xff, 1, 0, 0, 0, 0, 0, 0})
+	f.Fuzz(func(t *testing.T, table []byte) {
+		const base = 0x500000
+		e := &File{Segments: []Segment{{Addr: base, Data: table, MemSize: uint64(len(table)), Flags: 4}}}
+		e.Dynamic.relr, e.Dynamic.relrSize = base, uint64(len(table))
+		n := 0
+		e.Relocations(func(Reloc) bool { n++; return true })
+		if n > len(table)*64 {
+			t.Fatalf("%d relocations of %d bytes", n, len(table))
 		}
 	})
 }
