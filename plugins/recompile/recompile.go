@@ -174,7 +174,7 @@ func (r *recompilation) each(n int, do func(i int) error) error {
 func (r *recompilation) lift() error {
 	n := len(r.selected)
 	r.funcs, r.reports = make([]*ir.Func, n), make([]*lift.Report, n)
-	return r.each(n, func(i int) (err error) {
+	err := r.each(n, func(i int) (err error) {
 		fn := r.selected[i]
 		defer func() {
 			if p := recover(); p != nil {
@@ -187,6 +187,10 @@ func (r *recompilation) lift() error {
 		}
 		return err
 	})
+	if err == nil {
+		markCycles(r.funcs)
+	}
+	return err
 }
 
 // clip gives up the room that the instructions of f have grown into: the IR of

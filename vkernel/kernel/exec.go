@@ -273,7 +273,7 @@ func (t *Task) loadFile(f ExecFile, args, env []string) (*program, error) {
 // Places in a new address space. Nothing is random: a run can be repeated.
 const (
 	pieBase  = 0x40_0000 // of a position-independent program
-	stackGap = 1 << 20   // between the stack and mmap's top
+	stackGap = 32 << 20  // at most, between the stack and mmap's top: see Task.checkStack
 	maxStack = 8 << 20
 	// hwcap is CPUID(1).edx of the guest's processor: FPU, TSC, CX8, CMOV,
 	// CLFSH, MMX, FXSR, SSE, SSE2.
@@ -317,7 +317,7 @@ func (t *Task) build(p *program, img *load.Image, r resolved, env []string, stac
 	if err != nil {
 		return err
 	}
-	mmapTop := top - stack - min(stackGap, stack)
+	mmapTop := top - stack - mm.PageUp(min(stackGap, t.c.cfg.Memory/32))
 	as.Layout(0, mmapTop, 0)
 	m, err := img.Map(as, pieBase, p.path)
 	if err != nil {

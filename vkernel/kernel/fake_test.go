@@ -195,6 +195,7 @@ func (m *fakeMachine) SaveContext(c *guestabi.Context) {
 }
 
 func (m *fakeMachine) LoadContext(c *guestabi.Context)       { m.g.ctx = *c }
+func (m *fakeMachine) StackPointer() uint64                  { return m.g.ctx.GPR[guestabi.RSP] }
 func (m *fakeMachine) Reaches(uint32, int) bool              { return true }
 func (m *fakeMachine) X87() machine.X87State                 { return &m.x87 }
 func (m *fakeMachine) Bind(unit int, base guestabi.PC) error { return nil }

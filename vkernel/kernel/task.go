@@ -62,6 +62,7 @@ type Task struct {
 	fatal    bool                        // the task ends now
 
 	exception exception
+	stack     mm.VMA // in which the stack pointer was last seen
 
 	clearChildTID uint64 // set_tid_address(2)
 	robustList    uint64

@@ -203,7 +203,9 @@ func (t *Task) Safepoint(next guestabi.PC) (pc guestabi.PC) {
 	if t.tg.cpuLimited.Load() {
 		t.checkCPULimit()
 	}
-	if !t.work.Load() {
+	sp := t.machine.StackPointer()
+	inStack := sp-t.stack.Start <= t.stack.End-t.stack.Start
+	if inStack && !t.work.Load() {
 		return next
 	}
 	defer func() {
@@ -212,6 +214,9 @@ func (t *Task) Safepoint(next guestabi.PC) (pc guestabi.PC) {
 			pc = machine.Unwind
 		}
 	}()
+	if !inStack && !t.checkStack(sp) {
+		return t.raise(t.overflow(sp), next)
+	}
 	return t.interrupt(next)
 }
 

@@ -42,9 +42,7 @@ func (t *Task) trapped(err error) guestabi.PC {
 	info.SetAddr(uint64(trap.PC))
 	switch trap.Kind {
 	case machine.TrapStackOverflow:
-		// The wasm stack is only a predictor: all guest state is in registers
-		// and memory, so the guest goes on with an empty one.
-		return trap.PC
+		return t.unwound(trap)
 	case machine.TrapMemory:
 		info = t.memoryFault(trap)
 	case machine.TrapDivide:
@@ -58,6 +56,27 @@ func (t *Task) trapped(err error) guestabi.PC {
 		t.k.log.Debug("a handler will see an inexact PC", "pid", t.TGID(), "why", trap.Place)
 	}
 	pc := t.raise(info, trap.PC)
+	if pc == machine.Unwind && t.redirect.kind == redirectContext {
+		pc = guestabi.PC(t.redirect.ctx.PC)
+		t.redirect.kind = redirectNone
+	}
+	return pc
+}
+
+// unwound goes on after the wasm stack overflowed. That is only a predictor: all
+// guest state is in registers and memory, so the guest goes on with an empty one.
+func (t *Task) unwound(trap *machine.Trap) guestabi.PC {
+	pc := trap.PC
+	switch sp := t.machine.StackPointer(); {
+	case !t.checkStack(sp):
+		pc = t.raise(t.overflow(sp), pc)
+	case trap.Host == guestabi.FuncSyscall:
+		// There was no room to call the host.
+		var c guestabi.Context
+		t.machine.SaveContext(&c)
+		c.PC = uint64(pc - syscallSize)
+		pc = t.resumeContext(c)
+	}
 	if pc == machine.Unwind && t.redirect.kind == redirectContext {
 		pc = guestabi.PC(t.redirect.ctx.PC)
 		t.redirect.kind = redirectNone
@@ -89,6 +108,28 @@ func (t *Task) memoryFault(trap *machine.Trap) linux.Siginfo {
 			t.exception.code |= pfWrite
 		}
 	}
+	return info
+}
+
+// checkStack reports whether the stack pointer is in a mapping that can be
+// accessed. Translated code does not notice that a stack overflows, so this is
+// asked at safepoints: endless recursion ends there, before it has come far. What
+// lies below the main stack is free for that reason.
+func (t *Task) checkStack(sp uint64) bool {
+	v, ok := t.MM().Around(sp - 1)
+	if !ok || v.Prot == linux.PROT_NONE {
+		return false
+	}
+	t.stack = v
+	return true
+}
+
+// overflow returns the signal for a stack that overflowed.
+func (t *Task) overflow(sp uint64) linux.Siginfo {
+	var info linux.Siginfo
+	info.Signo, info.Code = linux.SIGSEGV, linux.SEGV_MAPERR
+	info.SetAddr(sp - 8)
+	t.exception = exception{vectorPF, pfUser | pfWrite, sp - 8}
 	return info
 }
 

@@ -43,6 +43,7 @@ func (m *wazeroMachine) settle() error {
 	}
 	if err == nil {
 		m.run, err = m.function(guestabi.ExportRun)
+		m.rsp = m.module.ExportedGlobal(guestabi.RSP.String())
 	}
 	if m.engine.profiler != nil && err == nil {
 		at := m.module.ExportedGlobal(guestabi.LastPC.String())

@@ -32,6 +32,8 @@ type Machine interface {
 	// LoadContext replaces the register file. A Kernel method that does so must
 	// return a next PC other than the one that it was given (or Unwind).
 	LoadContext(c *guestabi.Context)
+	// StackPointer returns rsp as SaveContext would, but faster.
+	StackPointer() uint64
 	// Reaches reports whether guest code can access n bytes at a guest address.
 	Reaches(addr uint32, n int) bool
 	// X87 is the task's x87 state, which the host keeps.
@@ -74,7 +76,7 @@ type TrapKind uint8
 const (
 	TrapMemory        TrapKind = iota + 1 // access outside of guest memory: SIGSEGV
 	TrapDivide                            // SIGFPE
-	TrapStackOverflow                     // the wasm stack is full: go on at guest register LastPC
+	TrapStackOverflow                     // the wasm stack is full: go on at Trap.PC
 	TrapInternal                          // a fault of ours; the task cannot go on
 )
 
@@ -89,7 +91,11 @@ type Trap struct {
 	PC    guestabi.PC
 	Place error
 	Stale bool
-	Err   error
+	// Host is, of TrapStackOverflow, the function of the host that the guest
+	// could not call at PC (of FuncSyscall: just before it), "" if it was
+	// another one of the guest.
+	Host string
+	Err  error
 }
 
 func (t *Trap) Error() string { return t.Err.Error() }

@@ -105,7 +105,9 @@ func compiledOf(f api.Function) (module reflect.Value, code []byte, err error) {
 
 // nativeSiteOf returns where the last call of f stopped by a trap, or called a
 // host function that panicked, if that is in the code that g belongs to.
-func nativeSiteOf(f, g api.Function) (s nativeSite, err error) {
+// overflowed means that the stack did not suffice for a function of the host:
+// then it is where that was called.
+func nativeSiteOf(f, g api.Function, overflowed bool) (s nativeSite, err error) {
 	module, code, err := compiledOf(g)
 	if err != nil {
 		return s, err
@@ -117,8 +119,12 @@ func nativeSiteOf(f, g api.Function) (s nativeSite, err error) {
 		return s, err
 	}
 	at := address(v)
-	if !inCode(at) { // in the trampoline to a host function
-		if at, err = callerOf(f); err != nil {
+	if overflowed || !inCode(at) { // in the trampoline to a host function
+		frames := 1
+		if overflowed {
+			frames = 2 // the first is that of the host function
+		}
+		if at, err = callerOf(f, frames); err != nil {
 			return s, err
 		}
 		if !inCode(at) {
@@ -142,9 +148,9 @@ func nativeSiteOf(f, g api.Function) (s nativeSite, err error) {
 	return s, nil
 }
 
-// callerOf returns the return address of the frame in which f called the host:
-// on amd64 the frame pointer leads to it.
-func callerOf(f api.Function) (uintptr, error) {
+// callerOf returns the return address of one of the innermost frames of f, from
+// 1 on: on amd64 frame pointers lead to it.
+func callerOf(f api.Function, frames int) (uintptr, error) {
 	stack, err := fields(reflect.ValueOf(f), "stack")
 	if err != nil {
 		return 0, err
@@ -154,43 +160,64 @@ func callerOf(f api.Function) (uintptr, error) {
 		return 0, err
 	}
 	b := stack.Bytes()
-	if len(b) == 0 {
+	if len(b) < 16 {
 		return 0, errPlace
 	}
-	at := address(frame) + 8 - reflect.ValueOf(b).Pointer()
-	if at > uintptr(len(b))-8 {
-		return 0, errPlace
+	begin, fp := reflect.ValueOf(b).Pointer(), address(frame)
+	for ; ; frames-- {
+		at := fp - begin
+		if at > uintptr(len(b))-16 {
+			return 0, errPlace
+		}
+		if frames == 1 {
+			return uintptr(binary.NativeEndian.Uint64(b[at+8:])), nil
+		}
+		fp = uintptr(binary.NativeEndian.Uint64(b[at:]))
 	}
-	return uintptr(binary.NativeEndian.Uint64(b[at:])), nil
+}
+
+// inCodeOf reports whether the innermost frame of f is of the code that g
+// belongs to.
+func inCodeOf(f, g api.Function) (bool, error) {
+	_, code, err := compiledOf(g)
+	if err != nil {
+		return false, err
+	}
+	at, err := callerOf(f, 1)
+	begin := reflect.ValueOf(code).Pointer()
+	return at >= begin && at < begin+uintptr(len(code)), err
 }
 
 // find returns where the guest was when f stopped in the code of the part, to
-// which g belongs.
-func (t *trapSites) find(ctx context.Context, f, g api.Function) (guestabi.CodePlace, error) {
-	native, err := nativeSiteOf(f, g)
+// which g belongs. If overflowed, the stack did not suffice for the function of
+// the host that is called there, whose name it returns too.
+func (t *trapSites) find(ctx context.Context, f, g api.Function, overflowed bool) (p guestabi.CodePlace, host string, err error) {
+	native, err := nativeSiteOf(f, g, overflowed)
 	if err != nil {
-		return guestabi.CodePlace{}, err
+		return p, "", err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := t.read(); err != nil {
-		return guestabi.CodePlace{}, err
+		return p, "", err
 	}
 	if int(native.function) >= len(t.codeMaps) || t.codeMaps[native.function] == nil {
-		return guestabi.CodePlace{}, fmt.Errorf("%w: function %d has no code map", errPlace, native.function)
+		return p, "", fmt.Errorf("%w: function %d has no code map", errPlace, native.function)
 	}
 	sites := t.functions[native.function]
 	if sites == nil {
 		if sites, err = t.compile(ctx, native); err != nil {
-			return guestabi.CodePlace{}, err
+			return p, "", err
 		}
 		t.functions[native.function] = sites
 	}
 	i := sort.SearchInts(sites.native, native.offset) - 1
 	if i < 0 {
-		return guestabi.CodePlace{}, errPlace
+		return p, "", errPlace
 	}
-	return t.lookUp(site{native.function, sites.wasm[i]})
+	at := site{native.function, sites.wasm[i]}
+	p, err = t.lookUp(at)
+	return p, t.callee(at), err
 }
 
 // read decodes the part.
@@ -312,4 +339,25 @@ func hostFunctions(m *wasm.Module) uint32 {
 		}
 	}
 	return n
+}
+
+// callee returns the name of the host's function that is called at a place, ""
+// if none is.
+func (t *trapSites) callee(s site) (name string) {
+	at, n := 0, uint32(0)
+	_ = wasm.Walk(t.module.Funcs[s.function].Code, func(in *wasm.Inst, _ int) error { // lookUp has read all of it
+		if at == s.offset && in.Op == wasm.OpCall {
+			for i := range t.module.Imports {
+				if im := &t.module.Imports[i]; im.Kind == wasm.KindFunc {
+					if n == in.A && im.Module == guestabi.ModuleKernel {
+						name = im.Name
+					}
+					n++
+				}
+			}
+		}
+		at += len(in.Bytes)
+		return nil
+	})
+	return name
 }

@@ -195,6 +195,7 @@ type wazeroMachine struct {
 	moved   bool               // Run must go on at movedTo with instances that share
 	movedTo guestabi.PC
 	pending guestabi.Context // registers until settle
+	rsp     api.Global
 
 	// What dispatch remembers, if alone is -1: see guestabi.SplitRuntime.
 	generation api.MutableGlobal
@@ -266,6 +267,14 @@ func (m *wazeroMachine) Close() error {
 		return fmt.Errorf("closing a machine: %w", err)
 	}
 	return nil
+}
+
+// StackPointer implements Machine.
+func (m *wazeroMachine) StackPointer() uint64 {
+	if m.module == nil || m.rsp == nil {
+		return m.pending.GPR[guestabi.RSP]
+	}
+	return m.rsp.Get()
 }
 
 // Reaches implements Machine.
@@ -341,6 +350,7 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 		t.Place = m.place(t)
 	}
 	if t.Kind == TrapStackOverflow {
+		m.overflowed(t)
 		// The stack has grown to some 80 MB and would stay so.
 		if m.run, err = m.function(guestabi.ExportRun); err != nil {
 			return 0, err
@@ -362,18 +372,46 @@ func (m *wazeroMachine) place(t *Trap) error {
 		if m.alone >= 0 {
 			key, enter = partKey{unit, true}, alonePrefix+guestabi.ExportEnter
 		}
-		s, err := m.engine.parts.part(key).sites.find(m.Context, m.run, b.instance.ExportedFunction(enter))
+		s, host, err := m.engine.parts.part(key).sites.find(m.Context, m.run, b.instance.ExportedFunction(enter), t.Kind == TrapStackOverflow)
 		if errors.Is(err, errElsewhere) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		t.PC, t.Stale = s.PC+b.base, s.Stale
+		t.PC, t.Stale, t.Host = s.PC+b.base, s.Stale, host
 		rsp := guestabi.RSP.String()
 		return set(m.module.ExportedGlobal(rsp), m.global(rsp)+uint64(int64(s.SP)))
 	}
 	return errPlace
+}
+
+// overflowed finds out where to go on after the wasm stack overflowed. If it was
+// at a call within the guest, that is the target, LastPC, and so it is where
+// control passes between units. But there may have been room for the function,
+// and none for one of the host that it called.
+func (m *wazeroMachine) overflowed(t *Trap) {
+	for _, b := range m.bound {
+		if b.instance == nil {
+			continue
+		}
+		enter := guestabi.ExportEnter
+		if m.alone >= 0 {
+			enter = alonePrefix + enter
+		}
+		if in, err := inCodeOf(m.run, b.instance.ExportedFunction(enter)); in || err != nil {
+			return
+		}
+	}
+	if m.place(t) != nil {
+		return
+	}
+	switch t.Host {
+	case guestabi.FuncSyscall, guestabi.FuncSafepoint: // registers are in sync
+	default:
+		t.Kind = TrapInternal
+		t.Err = fmt.Errorf("the wasm stack has no room for %s, called at %#x: %w", t.Host, t.PC, t.Err)
+	}
 }
 
 // global returns the value of an exported global, 0 if there is none.

@@ -244,6 +244,17 @@ func (as *AddressSpace) CopyInString(addr uint64, max int) (string, error) {
 	return "", linux.EFAULT
 }
 
+// Around returns the mapping that holds addr.
+func (as *AddressSpace) Around(addr uint64) (v VMA, ok bool) {
+	as.mu.RLock()
+	defer as.mu.RUnlock()
+	i := as.find(addr)
+	if i == len(as.vmas) || as.vmas[i].Start > addr {
+		return VMA{}, false
+	}
+	return as.vmas[i], true
+}
+
 // VMAs returns a copy of the list, sorted by address.
 func (as *AddressSpace) VMAs() []VMA {
 	as.mu.RLock()

@@ -106,7 +106,7 @@ func UsedRegs(f *ir.Func) ir.RegSet {
 			}
 		}
 		switch b.Term.Kind {
-		case ir.TermCall:
+		case ir.TermCall, ir.TermTail, ir.TermIndirect:
 			used |= ir.RegSetOf(guestabi.LastPC)
 		case ir.TermSyscall:
 			used |= ir.RegSetOf(guestabi.RAX, guestabi.RDI, guestabi.RSI, guestabi.RDX, guestabi.R10, guestabi.R8, guestabi.R9)

@@ -160,6 +160,8 @@ func (x *fn) enterArgument(link uint32, call func(uint32)) {
 }
 
 func (x *fn) tail(_ int, t *ir.Term) {
+	x.pc(t.PC)
+	x.setGlobal(guestabi.LastPC)
 	x.spill(x.b.Dirty)
 	x.enterArgument(t.PC, x.body.ReturnCall)
 }
@@ -209,7 +211,8 @@ func (x *fn) indirect(p int, t *ir.Term) {
 	x.value(t.Target)
 	known := x.knownTargets(t)
 	if len(known) == 0 {
-		x.body.LocalSet(x.temp())
+		x.body.LocalTee(x.temp())
+		x.setGlobal(guestabi.LastPC)
 		x.spill(x.b.Dirty)
 		x.body.LocalGet(x.temp())
 		x.body.ReturnCall(x.env.Enter)
@@ -237,6 +240,9 @@ func (x *fn) indirect(p int, t *ir.Term) {
 	x.spill(x.b.Dirty)
 	x.body.LocalGet(x.temp())
 	x.addBase()
+	x.body.LocalTee(x.temp())
+	x.setGlobal(guestabi.LastPC)
+	x.body.LocalGet(x.temp())
 	x.body.ReturnCall(x.env.Enter)
 }
 

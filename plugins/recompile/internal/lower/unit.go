@@ -80,9 +80,9 @@ func valTypes(ts []guestabi.Type) []wasm.ValType {
 
 // imports declares what the unit uses, and its own globals.
 func (u *unit) imports() {
-	used := ir.RegSet(0)
+	used := ir.RegSetOf(guestabi.Fuel)
 	ymm := map[ir.Reg]bool{}
-	helpers := map[string]bool{guestabi.FuncFault: true}
+	helpers := map[string]bool{guestabi.FuncFault: true, guestabi.FuncSafepoint: true}
 	for _, f := range u.in.Funcs {
 		used |= UsedRegs(f)
 		UsedYMM(f, ymm)
@@ -217,7 +217,8 @@ func (u *unit) dispatch() {
 	u.m.Export(guestabi.ExportEnter, wasm.KindFunc, u.env.Enter)
 }
 
-// enter checks that the unit was admitted and passes the PC on to its chunk.
+// enter checks that the unit was admitted and passes the PC on to its chunk. Its
+// safepoint is that of recursion through pointers.
 func (u *unit) enter() wasm.Func {
 	b := wasm.NewBody(1)
 	off := b.Local(wasm.I32)
@@ -228,6 +229,7 @@ func (u *unit) enter() wasm.Func {
 	b.LocalGet(0)
 	b.ReturnCall(u.env.Helpers[guestabi.FuncFault])
 	b.End()
+	u.spendFuel(b, off)
 	b.LocalGet(0)
 	if u.env.PIC {
 		b.GlobalGet(u.env.Base)
@@ -262,6 +264,33 @@ func (u *unit) enter() wasm.Func {
 	b.End()
 	b.Op(wasm.OpUnreachable)
 	return b.Func(u.env.FuncType, guestabi.ExportEnter)
+}
+
+// spendFuel calls the host now and then, with the PC in local 0 as the place to
+// go on at; temp is a local.
+func (u *unit) spendFuel(b *wasm.Body, temp uint32) {
+	fuel := u.env.Globals[guestabi.Fuel]
+	b.GlobalGet(fuel)
+	b.I32Const(-1)
+	b.Op(wasm.OpI32Add)
+	b.LocalTee(temp)
+	b.GlobalSet(fuel)
+	b.LocalGet(temp)
+	b.I32Const(0)
+	b.Op(wasm.OpI32LtS)
+	b.If(wasm.BlockVoid)
+	b.LocalGet(0)
+	b.Call(u.env.Helpers[guestabi.FuncSafepoint])
+	b.LocalTee(temp)
+	b.LocalGet(0)
+	b.Op(wasm.OpI32Ne)
+	b.If(wasm.BlockVoid)
+	b.LocalGet(temp)
+	b.Return()
+	b.End()
+	b.I32Const(guestabi.FuelPerSlice)
+	b.GlobalSet(fuel)
+	b.End()
 }
 
 // chunk makes the function (offset i32) -> (pc i32) that enters chunk c.

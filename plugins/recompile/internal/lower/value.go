@@ -381,7 +381,9 @@ func (x *fn) helper(in *ir.Inst, v ir.Value) {
 	if !ok {
 		panic("BUG: no host function called " + in.Helper)
 	}
-	x.mayStop(in)
+	if _, module, _ := guestabi.HelperFunc(in.Helper); module == guestabi.ModuleKernel {
+		x.mayStop(in)
+	}
 	x.body.Call(index)
 	results := x.env.HelperTypes[in.Helper].Results
 	values := make([]int, len(results))
