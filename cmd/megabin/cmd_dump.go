@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"html/template"
 	"io"
@@ -141,7 +142,7 @@ func dumpText(w io.Writer, d *recompile.Dump, stages []recompile.DumpStage) erro
 	for _, stage := range stages {
 		fmt.Fprintf(&s, "\n== IR: %s\n%s", stage.Pass, stage.Text)
 	}
-	fmt.Fprintf(&s, "\n== wasm\n%s", d.Wasm)
+	fmt.Fprintf(&s, "\n== wasm\n%s", d.WasmText())
 	_, err := io.WriteString(w, s.String())
 	return err
 }
@@ -149,34 +150,55 @@ func dumpText(w io.Writer, d *recompile.Dump, stages []recompile.DumpStage) erro
 // dumpLine is a line of a column; lines of one guest PC are highlighted
 // together.
 type dumpLine struct {
-	PC   string
-	Text string
+	PC    string // "" if it belongs to no guest instruction
+	Class string // of the page's style sheet
+	Dim   string // what comes before Text and matters less
+	Text  string
 }
 
 type dumpColumn struct {
-	Title string
-	Lines []dumpLine
+	Title, Class string
+	Lines        []dumpLine
 }
 
+//go:embed dump.html
+var dumpPage string
+
 func dumpHTML(w io.Writer, d *recompile.Dump, stages []recompile.DumpStage) error {
-	guest := dumpColumn{Title: "guest"}
-	for _, g := range d.Guest {
-		guest.Lines = append(guest.Lines, dumpLine{fmt.Sprintf("%#x", g.PC), fmt.Sprintf("%#x: %s", g.PC, g.Text)})
+	colors := map[string]string{}
+	guest := dumpColumn{Title: "guest", Class: "guest"}
+	for i, g := range d.Guest {
+		line := dumpLine{PC: fmt.Sprintf("%#x", g.PC), Dim: fmt.Sprintf("%x  %-22x ", g.PC, g.Bytes), Text: g.Text}
+		if g.Block && i > 0 {
+			line.Class = " block"
+		}
+		colors[line.PC] = fmt.Sprintf("c%d", i%6)
+		guest.Lines = append(guest.Lines, line)
 	}
 	columns := []dumpColumn{guest}
 	for _, s := range stages {
 		columns = append(columns, irColumn(s))
 	}
-	wasm := dumpColumn{Title: "wasm"}
-	for _, line := range strings.Split(d.Wasm, "\n") {
-		wasm.Lines = append(wasm.Lines, dumpLine{"", line})
+	wasm := dumpColumn{Title: "wasm", Class: "wasm"}
+	for _, line := range d.Wasm {
+		pc := ""
+		if line.PC != 0 {
+			pc = fmt.Sprintf("%#x", line.PC)
+		}
+		wasm.Lines = append(wasm.Lines, dumpLine{PC: pc, Text: line.Text})
 	}
 	columns = append(columns, wasm)
+	for _, c := range columns {
+		for i := range c.Lines {
+			c.Lines[i].Class = colors[c.Lines[i].PC] + c.Lines[i].Class
+		}
+	}
 	t, err := template.New("dump").Parse(dumpPage)
 	if err != nil {
 		return fmt.Errorf("parsing the page's template: %w", err)
 	}
-	return t.Execute(w, map[string]any{"Name": d.Name, "PC": fmt.Sprintf("%#x", d.PC), "Columns": columns})
+	return t.Execute(w, map[string]any{"Name": d.Name, "PC": fmt.Sprintf("%#x", d.PC), "Columns": columns,
+		"Guest": len(d.Guest), "Wasm": len(d.Wasm)})
 }
 
 // irColumn gives each line the guest PC that it comes from: that of the block,
@@ -184,38 +206,18 @@ func dumpHTML(w io.Writer, d *recompile.Dump, stages []recompile.DumpStage) erro
 func irColumn(s recompile.DumpStage) dumpColumn {
 	c := dumpColumn{Title: s.Pass}
 	pc := ""
-	for _, line := range strings.Split(s.Text, "\n") {
+	for _, line := range strings.Split(strings.TrimSuffix(s.Text, "\n"), "\n") {
 		words := strings.Fields(line)
-		if len(words) > 1 && (words[0] == ";" || strings.HasPrefix(line, "b")) {
-			pc = words[1]
+		class := ""
+		if len(words) > 1 {
+			switch {
+			case words[0] == ";":
+				pc, class = words[1], " dim"
+			case !strings.HasPrefix(line, " ") && strings.HasPrefix(line, "b"):
+				pc, class = words[1], " head block"
+			}
 		}
-		c.Lines = append(c.Lines, dumpLine{pc, line})
+		c.Lines = append(c.Lines, dumpLine{PC: pc, Class: class, Text: line})
 	}
 	return c
 }
-
-const dumpPage = `<!doctype html>
-<meta charset="utf-8">
-<title>{{.Name}} at {{.PC}}</title>
-<style>
-body { font: 13px monospace; margin: 0 }
-main { display: flex; gap: 1em; align-items: flex-start }
-section { min-width: 24em; border-right: 1px solid #ccc; padding: 0 .5em }
-h2 { position: sticky; top: 0; background: white; margin: 0; font-size: 14px }
-div { white-space: pre; cursor: pointer }
-div.on { background: #fd6 }
-</style>
-<h1>{{.Name}} at {{.PC}}</h1>
-<main>
-{{range .Columns}}<section><h2>{{.Title}}</h2>
-{{range .Lines}}<div data-pc="{{.PC}}">{{.Text}}</div>
-{{end}}</section>
-{{end}}</main>
-<script>
-document.querySelector("main").addEventListener("click", e => {
-  const pc = e.target.dataset.pc;
-  if (!pc) return;
-  for (const d of document.querySelectorAll("div")) d.classList.toggle("on", d.dataset.pc === pc);
-});
-</script>
-`

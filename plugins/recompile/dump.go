@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/arch/x86/x86asm"
 
+	"megabinary.dev/plugins/recompile/internal/lower"
 	"megabinary.dev/sdk/artifact/programpb"
 	"megabinary.dev/sdk/wasm"
 	"megabinary.dev/sdk/x86"
@@ -20,7 +21,13 @@ type Dump struct {
 	PC     uint64
 	Guest  []GuestInst
 	Stages []DumpStage // lifted IR and IR after each pass
-	Wasm   string      // text
+	Wasm   []WasmLine
+}
+
+// WasmLine is a line of the text of a wasm function.
+type WasmLine struct {
+	PC   uint64 // of the guest instruction that it was made from; 0: none
+	Text string
 }
 
 // GuestInst is one instruction of guest code.
@@ -43,6 +50,8 @@ func DumpFunction(ctx context.Context, elf io.ReaderAt, p *programpb.Program, fn
 	d := &Dump{Name: fn.GetName(), PC: fn.GetStart()}
 	opts.DumpPC = uint32(fn.GetStart())
 	opts.Dump = func(pass, text string) { d.Stages = append(d.Stages, DumpStage{pass, text}) }
+	var lines []lower.Line
+	opts.lines = func(l []lower.Line) { lines = l }
 	unit, _, err := Recompile(ctx, elf, p, opts)
 	if err != nil {
 		return nil, err
@@ -54,7 +63,7 @@ func DumpFunction(ctx context.Context, elf io.ReaderAt, p *programpb.Program, fn
 	for _, b := range fn.GetBlocks() {
 		d.Guest = append(d.Guest, disassemble(im, p, b)...)
 	}
-	d.Wasm, err = wasmText(unit, p, fn)
+	d.Wasm, err = wasmText(unit, p, fn, lines)
 	return d, err
 }
 
@@ -106,10 +115,10 @@ func FindFunction(p *programpb.Program, addr uint64) *programpb.Function {
 
 // wasmText prints the wasm function of fn: guest functions are the first ones
 // that a unit defines, by address.
-func wasmText(unit []byte, p *programpb.Program, fn *programpb.Function) (string, error) {
+func wasmText(unit []byte, p *programpb.Program, fn *programpb.Function, lines []lower.Line) ([]WasmLine, error) {
 	m, err := wasm.Decode(unit)
 	if err != nil {
-		return "", fmt.Errorf("reading the unit: %w", err)
+		return nil, fmt.Errorf("reading the unit: %w", err)
 	}
 	index := uint32(0)
 	for _, other := range p.GetFunctions() {
@@ -119,9 +128,47 @@ func wasmText(unit []byte, p *programpb.Program, fn *programpb.Function) (string
 	}
 	var text bytes.Buffer
 	if err := m.PrintFunc(&text, m.Imported(wasm.KindFunc)+index); err != nil {
-		return "", fmt.Errorf("printing %s: %w", fn.GetName(), err)
+		return nil, fmt.Errorf("printing %s: %w", fn.GetName(), err)
 	}
-	return text.String(), nil
+	var pcs []uint64 // of each instruction
+	offset := 0
+	err = wasm.Walk(m.Funcs[index].Code, func(in *wasm.Inst, _ int) error {
+		for len(lines) > 1 && lines[1].Offset <= offset {
+			lines = lines[1:]
+		}
+		pc := uint64(0)
+		if len(lines) > 0 && lines[0].Offset <= offset {
+			pc = uint64(lines[0].PC)
+		}
+		pcs = append(pcs, pc)
+		offset += len(in.Bytes)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the wasm of %s: %w", fn.GetName(), err)
+	}
+	// The text is a head, a line for each instruction but the last end, and a
+	// parenthesis.
+	var out []WasmLine
+	texts := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	head := len(texts) - len(pcs)
+	for i, t := range texts {
+		line := WasmLine{Text: t}
+		if k := i - head; k >= 0 && k < len(pcs)-1 {
+			line.PC = pcs[k]
+		}
+		out = append(out, line)
+	}
+	return out, nil
+}
+
+// WasmText is the wasm as one text.
+func (d *Dump) WasmText() string {
+	var s strings.Builder
+	for _, line := range d.Wasm {
+		s.WriteString(line.Text + "\n")
+	}
+	return s.String()
 }
 
 // Changed returns the stages that differ from the one before.

@@ -39,6 +39,7 @@ type Options struct {
 	// function that starts at DumpPC. "lift" names the state before the passes.
 	Dump   func(pass, text string)
 	DumpPC uint32
+	lines  func([]lower.Line) // called with those of the function at DumpPC
 	// After, if it is not nil, is called after each pass over each function, by
 	// several goroutines, and may change it: tests break passes with it.
 	After func(pass string, f *ir.Func)
@@ -61,6 +62,9 @@ func Recompile(ctx context.Context, elf io.ReaderAt, p *programpb.Program, opts 
 	in := &lower.Input{
 		Name: "unit", Funcs: r.funcs, Low: r.low, High: r.high,
 		PIC: p.GetPositionIndependent(), Report: r.report(), Workers: r.workers,
+	}
+	if opts.lines != nil {
+		in.Lines = &lower.Lines{PC: opts.DumpPC, Done: opts.lines}
 	}
 	m, err := lower.Unit(in)
 	if err != nil {

@@ -24,6 +24,7 @@ type Env struct {
 	Enter       uint32 // index of the function enter
 	Helpers     map[string]uint32
 	HelperTypes map[string]guestabi.Func
+	Lines       *Lines // nil: none
 	// Target finds the function of the unit that holds an entry at pc.
 	Target func(pc uint32) (index, resume uint32, ok bool)
 }
@@ -58,6 +59,7 @@ type fn struct {
 	scratch  uint32
 	hasTemp  bool
 
+	lines   lines
 	special *[ir.NumOps]lowerFunc
 	b       *ir.Block
 	state   blockState
@@ -86,6 +88,7 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 		special: specials(), promoted: map[ir.Reg]uint32{}, free: map[ir.Type][]uint32{},
 		codeMap: guestabi.NewCodeMap(f.PC),
 	}
+	x.lines.on = env.Lines != nil && env.Lines.PC == f.PC
 	x.body.Local(wasm.I32) // localPC
 	if x.shape.count > maxRoutes {
 		return x.refusal(label), true, nil
@@ -103,8 +106,12 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 	}
 	x.closeScopes(len(x.shape.lay.Order))
 	x.emitSlow()
+	x.mark(0)
 	x.body.End()
 	x.body.LocalGet(localPC)
+	if x.lines.on {
+		env.Lines.Done(x.lines.all)
+	}
 	code = x.body.Func(env.FuncType, label)
 	code.Note = x.codeMap.Bytes()
 	return code, false, nil
@@ -333,6 +340,7 @@ func (x *fn) temp() uint32 {
 // block emits one block.
 func (x *fn) block(p int, b *ir.Block) {
 	x.b = b
+	x.mark(b.PC)
 	if in := x.shape.lay.In[b.ID]; b.Entry && in >= 0 && x.clears[in] && !x.clearsBefore(in) {
 		x.clearResume()
 	}
@@ -342,6 +350,7 @@ func (x *fn) block(p int, b *ir.Block) {
 	x.begin(b)
 	x.beginPlaces()
 	for i := range b.Insts {
+		x.mark(b.Insts[i].PC)
 		x.root(i)
 	}
 	x.terminator(p, &b.Term)
@@ -387,6 +396,7 @@ func (x *fn) emitSlow() {
 		x.body.End()
 		x.slowOpen--
 		x.b = b
+		x.mark(b.PC)
 		x.spill(b.Dirty)
 		x.pc(b.PC)
 		x.codeMap.Add(b.PC, 0, false)

@@ -22,7 +22,8 @@ type Input struct {
 	High    uint32
 	PIC     bool
 	Report  artifact.UnitReport
-	Workers int // functions lowered at a time
+	Workers int    // functions lowered at a time
+	Lines   *Lines // nil: none
 }
 
 // Unit lowers all functions, whose blocks it takes away, and returns the module.
@@ -31,7 +32,7 @@ func Unit(in *Input) (*wasm.Module, error) {
 	if in.High < in.Low {
 		return nil, fmt.Errorf("lowering %s: code ends at %#x, before it begins at %#x", in.Name, in.High, in.Low)
 	}
-	u := &unit{in: in, m: &wasm.Module{Name: in.Name}, env: &Env{PIC: in.PIC}}
+	u := &unit{in: in, m: &wasm.Module{Name: in.Name}, env: &Env{PIC: in.PIC, Lines: in.Lines}}
 	u.imports()
 	u.entries()
 	if err := u.functions(); err != nil {

@@ -175,8 +175,15 @@ func (x *fn) value(v ir.Value) {
 	}
 }
 
-// inst emits an instruction and leaves its result on the stack.
+// inst emits an instruction, as of its place in the guest, and leaves its result
+// on the stack.
 func (x *fn) inst(in *ir.Inst, v ir.Value) {
+	outer := x.mark(in.PC)
+	x.emit(in, v)
+	x.mark(outer)
+}
+
+func (x *fn) emit(in *ir.Inst, v ir.Value) {
 	if emit := x.special[in.Op]; emit != nil {
 		emit(x, in, v)
 		return
