@@ -185,7 +185,10 @@ func dumpHTML(w io.Writer, d *recompile.Dump, stages []recompile.DumpStage) erro
 		if line.PC != 0 {
 			pc = fmt.Sprintf("%#x", line.PC)
 		}
-		wasm.Lines = append(wasm.Lines, dumpLine{PC: pc, Text: line.Text})
+		// Blocks are nested so deep that indentation would fill the column.
+		text := strings.TrimLeft(line.Text, " ")
+		depth := (len(line.Text) - len(text)) / 2
+		wasm.Lines = append(wasm.Lines, dumpLine{PC: pc, Dim: fmt.Sprintf("%3d ", depth), Text: strings.Repeat("  ", min(depth, 4)) + text})
 	}
 	columns = append(columns, wasm)
 	for _, c := range columns {
