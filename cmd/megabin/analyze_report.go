@@ -64,11 +64,11 @@ type analysis struct {
 }
 
 type unknownAddress struct {
-	Address string `json:"address"`
-	Name    string `json:"name"`
-	Code    string `json:"code,omitempty"`
-	Reason  string `json:"reason"`
-	Guarded bool   `json:"guarded,omitempty"` // only CPUID leads there
+	Address   string `json:"address"`
+	Name      string `json:"name"`
+	Code      string `json:"code,omitempty"`
+	Reason    string `json:"reason"`
+	Extension string `json:"extension,omitempty"` // beyond the processor that CPUID describes
 }
 
 type unresolvedAddress struct {
@@ -95,7 +95,7 @@ func newAnalysis(path string, p *programpb.Program, missing []recompile.Unsuppor
 	}
 	for _, u := range missing {
 		a.Unknown = append(a.Unknown, unknownAddress{Address: fmt.Sprintf("%#x", u.Address), Name: u.Name,
-			Code: hex.EncodeToString(code[u.Address]), Reason: u.Reason, Guarded: u.Guarded})
+			Code: hex.EncodeToString(code[u.Address]), Reason: u.Reason, Extension: u.Extension})
 	}
 	for _, u := range p.GetUnresolved() {
 		if u.GetTailCall() {
@@ -107,11 +107,12 @@ func newAnalysis(path string, p *programpb.Program, missing []recompile.Unsuppor
 	return a
 }
 
-// reachable counts the unknown instructions that CPUID does not guard.
-func (a *analysis) reachable() int {
+// missing counts the unknown instructions that every processor has, or that are
+// none at all.
+func (a *analysis) missing() int {
 	n := 0
 	for _, u := range a.Unknown {
-		if !u.Guarded {
+		if u.Extension == "" {
 			n++
 		}
 	}
@@ -126,8 +127,8 @@ type analyzeSummary struct {
 	Functions    int     `json:"functions"`
 	Instructions uint64  `json:"instructions"`
 	Translated   int     `json:"translatedInstructions"`
-	Reachable    int     `json:"reachableUnknownInstructions"`
-	Guarded      int     `json:"guardedUnknownInstructions"`
+	Missing      int     `json:"missingInstructions"`   // of x86-64-v2, or none at all
+	Extensions   int     `json:"extensionInstructions"` // that CPUID reports absent
 	Unresolved   int     `json:"unresolvedJumps"`
 	TailCalls    int     `json:"tailCalls"`
 }
@@ -150,8 +151,8 @@ func newAnalyzeReport(files []analysis, took time.Duration) *analyzeReport {
 		s.Functions += f.Functions
 		s.Instructions += f.Instructions
 		s.Translated += f.Translated
-		s.Reachable += f.reachable()
-		s.Guarded += len(f.Unknown) - f.reachable()
+		s.Missing += f.missing()
+		s.Extensions += len(f.Unknown) - f.missing()
 		s.Unresolved += len(f.Unresolved)
 		s.TailCalls += f.TailCalls
 	}
@@ -161,11 +162,11 @@ func newAnalyzeReport(files []analysis, took time.Duration) *analyzeReport {
 
 func (r *analyzeReport) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "FILE\tTEXT\tFOUND\tDATA\tUNREACHED\tFUNCTIONS\tINSTRUCTIONS\tUNKNOWN\tBEHIND CPUID\tUNRESOLVED JUMPS")
+	fmt.Fprintln(w, "FILE\tTEXT\tFOUND\tDATA\tUNREACHED\tFUNCTIONS\tINSTRUCTIONS\tUNKNOWN\tEXTENSIONS\tUNRESOLVED JUMPS")
 	for i := range r.Files {
 		f := &r.Files[i]
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%d\n", f.Path, size(int64(f.Text)), percent(f.Coverage), size(int64(f.Data)),
-			size(int64(f.Unreached)), f.Functions, f.Instructions, f.reachable(), len(f.Unknown)-f.reachable(), len(f.Unresolved))
+			size(int64(f.Unreached)), f.Functions, f.Instructions, f.missing(), len(f.Unknown)-f.missing(), len(f.Unresolved))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -181,22 +182,21 @@ func (r *analyzeReport) print(out io.Writer) error {
 
 // printReasons shows what was not found in a file, if anything.
 func (a *analysis) printReasons(out io.Writer) {
-	var unknown, guarded, unresolved reasons
+	var unknown, extensions, unresolved reasons
 	for _, u := range a.Unknown {
-		r := &unknown
-		if u.Guarded {
-			r = &guarded
+		switch {
+		case u.Extension != "":
+			extensions.add(u.Extension, u.Address)
+		case u.Name == badInstruction:
+			unknown.add(u.Reason, u.Address)
+		default:
+			unknown.add(u.Name, u.Address)
 		}
-		what := u.Name
-		if what == badInstruction {
-			what = u.Reason
-		}
-		r.add(what, u.Address)
 	}
 	for _, u := range a.Unresolved {
 		unresolved.add(u.Reason, u.Address)
 	}
-	if len(unknown.byReason)+len(guarded.byReason)+len(unresolved.byReason) == 0 && !a.Generates {
+	if len(unknown.byReason)+len(extensions.byReason)+len(unresolved.byReason) == 0 && !a.Generates {
 		return
 	}
 	fmt.Fprintf(out, "\n%s\n", a.Path)
@@ -204,7 +204,7 @@ func (a *analysis) printReasons(out io.Writer) {
 		fmt.Fprintln(out, "  asks for memory that it can both write and run: code that it generates will not run")
 	}
 	unknown.print(out, "unknown instructions: where they are reached, the program gets SIGILL")
-	guarded.print(out, "unknown instructions that the program reaches only if CPUID reports them, which it does not")
+	extensions.print(out, "instructions of extensions that CPUID reports absent")
 	unresolved.print(out, "indirect jumps whose targets are looked up when they run")
 }
 
@@ -218,7 +218,7 @@ func (r *analyzeReport) printSummary(out io.Writer) {
 	fmt.Fprintf(out, "  code %s, instructions known by length %s, padding %s, data %s, unreached %s (%d bytes)\n",
 		share(s.Code), share(s.textBytes.Unknown), share(s.Padding), share(s.Data), share(s.Unreached), s.Unreached)
 	fmt.Fprintf(out, "  %.4f %% of the text without padding and data is in discovered functions\n", 100*s.Coverage)
-	fmt.Fprintf(out, "  %d instructions translated; unknown: %d reachable, %d behind CPUID\n", s.Translated, s.Reachable, s.Guarded)
+	fmt.Fprintf(out, "  %d instructions translated; unknown: %d of x86-64-v2, %d of extensions that CPUID reports absent\n", s.Translated, s.Missing, s.Extensions)
 	fmt.Fprintf(out, "  indirect jumps: %d unresolved, %d tail calls through pointers\n", s.Unresolved, s.TailCalls)
 	fmt.Fprintf(out, "  took %.1f s, with a trial translation\n", r.took.Seconds())
 }

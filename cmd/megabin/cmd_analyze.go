@@ -25,6 +25,7 @@ import (
 	"megabinary.dev/plugins/recompile"
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/artifact/programpb"
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/stage"
 )
 
@@ -152,7 +153,7 @@ func (f *elfFile) analyze(ctx context.Context) (analysis, error) {
 	if err != nil {
 		return analysis{}, err
 	}
-	missing, translated, err := recompile.FindUnsupported(ctx, r, p)
+	missing, translated, err := recompile.FindUnsupported(ctx, r, p, guestabi.CPUv2)
 	if err != nil {
 		return analysis{}, err
 	}

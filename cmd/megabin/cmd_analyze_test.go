@@ -17,7 +17,7 @@ func TestAnalyzeFile(t *testing.T) {
 	if code != 0 {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
-	for _, want := range []string{"FILE", busybox, " %", "UNRESOLVED JUMPS", "unknown instructions", "target comes from POP: 0x"} {
+	for _, want := range []string{"FILE", busybox, " %", "UNRESOLVED JUMPS", "extensions that CPUID reports absent", "AVX: 0x", "target comes from POP: 0x"} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("the output has no %q:\n%s", want, stdout)
 		}
@@ -28,7 +28,7 @@ func TestAnalyzeFile(t *testing.T) {
 		t.Fatalf("exit code %d, %v: %s", code, err, stderr)
 	}
 	files := report.Files
-	if len(files) != 1 || files[0].Code == 0 || report.Summary.Text != files[0].Text || report.Summary.Unresolved != len(files[0].Unresolved) || files[0].Coverage < 0.995 || files[0].Functions < 1000 || files[0].PositionIndependent {
+	if len(files) != 1 || files[0].Code == 0 || report.Summary.Text != files[0].Text || report.Summary.Unresolved != len(files[0].Unresolved) || files[0].Coverage < 0.995 || files[0].Functions < 1000 || report.Summary.Missing != 0 || report.Summary.Extensions == 0 || files[0].PositionIndependent {
 		t.Errorf("%d files, coverage %v, %d functions", len(files), files[0].Coverage, files[0].Functions)
 	}
 }

@@ -18,7 +18,8 @@ type DecodeError struct {
 	Bytes  []byte // up to 15 bytes at PC; aliases the code
 	Reason string
 	// Len is the length in bytes if the instruction belongs to an extension
-	// that this package knows by its layout only (see layout), else 0.
+	// that this package knows by its layout only (see layout), else 0. Reason
+	// is then the extension.
 	Len int
 }
 

@@ -76,8 +76,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"nothing", "", "no bytes"},
 		{"adcx", "660f38f6c0", "ADX"},
 		{"adox", "f30f38f6c0", "ADX"},
-		{"incsspq", "f3480faee8", "group 15"},
-		{"tpause", "660faef0", "group 15"},
+		{"incsspq", "f3480faee8", "CET"},
+		{"tpause", "660faef0", "CET or WAITPKG"},
 		{"lock mov", "f048890f", "LOCK before"},
 		{"lock inc register", "f0ffc0", "LOCK before"},
 		{"call with a 16-bit operand", "66e800000000", "operand-size prefix"},
@@ -88,8 +88,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"cut off", "48b8112233", "unknown instruction"},
 		{"VEX cut off before ModR/M", "c5f810", "truncated vector instruction"},
 		{"VEX cut off", "c4", "truncated vector instruction"},
-		{"EVEX map 5", "62f57e481000", "unknown AVX-512"},
-		{"rdpkru", "0f01ee", "unknown instruction"},
+		{"EVEX map 5", "62f57e481000", "AVX-512"},
+		{"rdpkru", "0f01ee", "PKU"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in, err := Decode(unhex(t, c.code), 0x40)

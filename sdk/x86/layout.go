@@ -1,7 +1,7 @@
 package x86
 
 // layout returns the length of an instruction of an extension whose meaning this
-// package does not know, and a name for it, or 0. The lengths follow from the
+// package does not know, and the extension's name, or 0. The lengths follow from the
 // opcode maps (Intel SDM vol. 2, appendix A.2; AMD64 manual vol. 6, 1.3 for XOP):
 // all of map 0F 38 has a ModR/M byte, all of map 0F 3A that and one byte more.
 func layout(code []byte) (int, string) {
@@ -32,19 +32,19 @@ prefixes:
 		return vexLayout(code, n)
 	case op[0] != 0x0f:
 	case op[1] == 0x38 && op[2] == 0xf6:
-		return withModRM(code, n+3, 0, "instruction of ADX or of shadow stacks")
+		return withModRM(code, n+3, 0, "ADX or shadow stacks")
 	case op[1] == 0x38:
-		return withModRM(code, n+3, 0, "unknown instruction of map 0F 38")
+		return withModRM(code, n+3, 0, "a later one of map 0F 38")
 	case op[1] == 0x3a:
-		return withModRM(code, n+3, 1, "unknown instruction of map 0F 3A")
+		return withModRM(code, n+3, 1, "a later one of map 0F 3A")
 	case op[1] == 0xa6 || op[1] == 0xa7:
 		if op[2] >= 0xc0 {
-			return withModRM(code, n+2, 0, "PadLock instruction")
+			return withModRM(code, n+2, 0, "PadLock")
 		}
 	case op[1] == 0xae && (rep || data16):
-		return withModRM(code, n+2, 0, "group 15 instruction with a mandatory prefix")
+		return withModRM(code, n+2, 0, "CET or WAITPKG")
 	case op[1] == 0xc7 && op[2] >= 0xf0, op[1] == 0x01 && op[2] >= 0xc0:
-		return withModRM(code, n+2, 0, "unknown instruction of group 7 or 9")
+		return withModRM(code, n+2, 0, "RDSEED, PKU or another of groups 7 and 9")
 	}
 	return 0, ""
 }
@@ -63,7 +63,7 @@ func withModRM(code []byte, n, imm int, name string) (int, string) {
 
 // vexLayout takes the VEX or EVEX prefix at offset n.
 func vexLayout(code []byte, n int) (int, string) {
-	opMap, at, name := byte(1), n+2, "unknown AVX instruction"
+	opMap, at, name := byte(1), n+2, "AVX"
 	switch code[n] {
 	case vex3:
 		opMap, at = code[n+1]&0x1f, n+3
@@ -71,7 +71,7 @@ func vexLayout(code []byte, n int) (int, string) {
 		if len(code) < n+4 || code[n+2]&4 == 0 || code[n+1]&8 != 0 {
 			return 0, ""
 		}
-		opMap, at, name = code[n+1]&7, n+4, "unknown AVX-512 instruction"
+		opMap, at, name = code[n+1]&7, n+4, extAVX512
 	}
 	if at >= len(code) {
 		return 0, ""
@@ -89,7 +89,7 @@ func vexLayout(code []byte, n int) (int, string) {
 	case 3:
 		imm = 1
 		if op >= 0x48 && op <= 0x7f && code[n] != evex {
-			name = "FMA4 instruction"
+			name = "FMA4"
 		}
 	case 5, 6:
 		if code[n] != evex {
@@ -113,5 +113,5 @@ func xopLayout(code []byte, n int) (int, string) {
 	default:
 		return 0, ""
 	}
-	return withModRM(code, n+4, imm, "XOP instruction")
+	return withModRM(code, n+4, imm, "XOP")
 }

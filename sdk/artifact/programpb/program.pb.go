@@ -420,11 +420,8 @@ type Block struct {
 	Size  uint32                 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// May be reached other than by an edge of its own function or by the return
 	// of a call: address taken, landing pad, jump from another function.
-	Entry   bool     `protobuf:"varint,3,opt,name=entry,proto3" json:"entry,omitempty"`
-	Targets []uint64 `protobuf:"varint,4,rep,packed,name=targets,proto3" json:"targets,omitempty"` // indirect jump: the targets that are known, sorted
-	// Control gets here only where the program has seen, by CPUID, an extension
-	// beyond x86-64-v2.
-	Guarded       bool `protobuf:"varint,5,opt,name=guarded,proto3" json:"guarded,omitempty"`
+	Entry         bool     `protobuf:"varint,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	Targets       []uint64 `protobuf:"varint,4,rep,packed,name=targets,proto3" json:"targets,omitempty"` // indirect jump: the targets that are known, sorted
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,19 +484,11 @@ func (x *Block) GetTargets() []uint64 {
 	return nil
 }
 
-func (x *Block) GetGuarded() bool {
-	if x != nil {
-		return x.Guarded
-	}
-	return false
-}
-
 type Unknown struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Address       uint64                 `protobuf:"varint,1,opt,name=address,proto3" json:"address,omitempty"`
 	Code          []byte                 `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"` // up to 15 bytes
 	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	Guarded       bool                   `protobuf:"varint,4,opt,name=guarded,proto3" json:"guarded,omitempty"` // as of a block
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -553,13 +542,6 @@ func (x *Unknown) GetReason() string {
 		return x.Reason
 	}
 	return ""
-}
-
-func (x *Unknown) GetGuarded() bool {
-	if x != nil {
-		return x.Guarded
-	}
-	return false
 }
 
 type Unresolved struct {
@@ -752,18 +734,16 @@ const file_sdk_artifact_programpb_program_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\x04R\x05start\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x126\n" +
 	"\x06origin\x18\x03 \x01(\x0e2\x1e.megabinary.artifact.v1.OriginR\x06origin\x125\n" +
-	"\x06blocks\x18\x04 \x03(\v2\x1d.megabinary.artifact.v1.BlockR\x06blocks\"{\n" +
+	"\x06blocks\x18\x04 \x03(\v2\x1d.megabinary.artifact.v1.BlockR\x06blocks\"a\n" +
 	"\x05Block\x12\x14\n" +
 	"\x05start\x18\x01 \x01(\x04R\x05start\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\rR\x04size\x12\x14\n" +
 	"\x05entry\x18\x03 \x01(\bR\x05entry\x12\x18\n" +
-	"\atargets\x18\x04 \x03(\x04R\atargets\x12\x18\n" +
-	"\aguarded\x18\x05 \x01(\bR\aguarded\"i\n" +
+	"\atargets\x18\x04 \x03(\x04R\atargets\"O\n" +
 	"\aUnknown\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\x04R\aaddress\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\fR\x04code\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x18\n" +
-	"\aguarded\x18\x04 \x01(\bR\aguarded\"[\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"[\n" +
 	"\n" +
 	"Unresolved\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\x04R\aaddress\x12\x16\n" +
