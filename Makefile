@@ -6,7 +6,7 @@ OUT   := out
 GO    := go
 # Debian packages: what builds test programs, what they are compared with, and
 # what the images are made of.
-PACKAGES := gcc g++ libc6-dev libgmp10 libssl3 libstdc++6 make autoconf automake musl-tools binutils busybox-static qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev dpkg-dev python3 xz-utils
+PACKAGES := gcc g++ libc6-dev libgmp10 libssl3 libstdc++6 make autoconf automake musl-tools binutils busybox-static mmdebstrap qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev dpkg-dev python3 xz-utils
 
 .PHONY: help
 help: ## Show this list
@@ -30,6 +30,10 @@ run: deps build ## The main job on a real image: build it, run it, show what hap
 .PHONY: test
 test: deps build ## Everything that CI needs
 	$(GO) test -timeout 20m ./...
+
+.PHONY: test-images
+test-images: deps build ## Debian programs in rebuilt images against a chroot of the same (half an hour, root)
+	MEGABIN_IMAGES=$(abspath $(OUT))/images $(GO) test -count=1 -timeout 3h -v -tags images -run TestImages ./test/programs
 
 .PHONY: check
 check: build ## Formatting, vet, import arrows, generated files, tidiness

@@ -53,6 +53,13 @@ static void basics(void)
 	}
 	CHECK(waitpid(c, &status, 0) == c && WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
 	close(p[1]);
+	// What was a pipe, opened by name: nobody waits for the other end.
+	CHECK(pipe(p) == 0 && write(p[1], "late", 4) == 4 && close(p[1]) == 0);
+	snprintf(buf, sizeof buf, "/proc/self/fd/%d", p[0]);
+	int again = open(buf, O_RDONLY);
+	CHECK(again >= 0 && read(again, buf, 10) == 4 && read(again, buf, 10) == 0);
+	close(again);
+	close(p[0]);
 	ERR(syscall(SYS_pipe, 1), EFAULT);
 	ERR(pipe2(p, 1), EINVAL);
 }

@@ -76,6 +76,21 @@ static void groups(void)
 	}
 	waitpid(p, &status, 0);
 	CHECK(WEXITSTATUS(status) == 1);
+	// A process that exits hangs up no group that it did not keep from being an
+	// orphan, though there is a stopped process in it.
+	p = fork();
+	if (p == 0) {
+		setsid();
+		pid_t stopped = child(waits);
+		kill(stopped, SIGSTOP);
+		waitpid(stopped, &status, WUNTRACED);
+		waitpid(child(seven), &status, 0);
+		kill(stopped, SIGKILL);
+		waitpid(stopped, &status, 0);
+		_exit(WTERMSIG(status));
+	}
+	waitpid(p, &status, 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == SIGKILL);
 	ERR(getsid(99999999), ESRCH);
 	ERR(setpgid(0, -1), EINVAL);
 }

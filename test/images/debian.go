@@ -97,7 +97,7 @@ func FromTar(config v1.Config, file string, more ...[]File) (v1.Image, error) {
 	}
 	openers := []tarball.Opener{func() (io.ReadCloser, error) { return os.Open(file) }}
 	for _, files := range more {
-		data, err := layerTar(files)
+		data, err := Tar(files)
 		if err != nil {
 			return nil, err
 		}

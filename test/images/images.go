@@ -116,7 +116,7 @@ func Image(config v1.Config, layers ...[]File) (v1.Image, error) {
 		return nil, fmt.Errorf("setting the image's configuration: %w", err)
 	}
 	for _, files := range layers {
-		data, err := layerTar(files)
+		data, err := Tar(files)
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +133,8 @@ func Image(config v1.Config, layers ...[]File) (v1.Image, error) {
 	return img, nil
 }
 
-func layerTar(files []File) ([]byte, error) {
+// Tar makes a tar of files, sorted by path.
+func Tar(files []File) ([]byte, error) {
 	files = slices.Clone(files)
 	slices.SortStableFunc(files, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	var buf bytes.Buffer

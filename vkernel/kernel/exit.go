@@ -105,11 +105,16 @@ func (tg *ThreadGroup) die() {
 			other.groupExit(linux.SIGKILL)
 		}
 	}
+	// Its own group is among them only if this process kept it from being an
+	// orphan (Linux: kill_orphaned_pgrp).
 	orphans := tg.groupsOfChildren()
+	if p := tg.parent; p != nil && p.pgid != tg.pgid && p.session == tg.session {
+		orphans = append(orphans, tg.pgid)
+	}
 	tg.reparentChildren()
 	tg.leaveSession()
 	// Groups that this exit has orphaned, with stopped members, are hung up.
-	for _, pgid := range append(orphans, tg.pgid) {
+	for _, pgid := range orphans {
 		c.hangUpIfOrphaned(pgid)
 	}
 	tg.tellParent(uid)
@@ -160,7 +165,7 @@ func (tg *ThreadGroup) forget() {
 func (tg *ThreadGroup) groupsOfChildren() []int {
 	seen := map[int]struct{}{}
 	for _, child := range tg.children {
-		if child.pgid != tg.pgid {
+		if child.pgid != tg.pgid && child.session == tg.session {
 			seen[child.pgid] = struct{}{}
 		}
 	}

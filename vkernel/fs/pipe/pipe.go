@@ -240,7 +240,7 @@ func (e *End) OpenReady() bool {
 	e.p.mu.Lock()
 	defer e.p.mu.Unlock()
 	switch {
-	case e.read && e.write:
+	case e.read && e.write, e.stat != nil: // nobody waits for the other end of what is no FIFO
 		return true
 	case e.read:
 		return e.p.writers > 0 || e.p.writerOpens != e.seenWriters

@@ -1,0 +1,20 @@
+# perl: data, regular expressions, sort, sprintf, files, processes, modules.
+cd /tmp; cat > t.pl <<'PERL'
+use strict; use warnings; use List::Util qw(sum first reduce shuffle); use POSIX qw(floor strftime setlocale LC_ALL :sys_wait_h);
+use File::Basename; use Scalar::Util qw(blessed weaken); use Data::Dumper; $| = 1;
+my %h = (one => 1, two => 2, three => 3); print join(",", map { "$_=$h{$_}" } sort keys %h), "\n";
+my @s = sort { $b <=> $a } (3, 10, 2); print "@s ", sum(@s), " ", (first { $_ < 5 } @s), "\n";
+my $t = "The year 1999 and 2024"; my @y = $t =~ /(\d{4})/g; print "@y\n"; (my $u = $t) =~ s/(\w+)/\u\L$1/g; print "$u\n"; print scalar reverse("abc"), "\n";
+if ("foo=bar" =~ /^(?<k>\w+)=(?<v>\w+)$/) { print "$+{k} $+{v}\n" }
+printf "%.3f %05d %s %x %e %g\n", 3.14159, 42, "str", 255, 12345.678, 0.0001; print 2**0.5, " ", 10 % 3, " ", -7 / 2, " ", int(-3.5), " ", 1e21, " ", 0.1 + 0.2, "\n";
+package Animal { sub new { my ($c, %a) = @_; bless {%a}, $c } sub speak { my $s = shift; sprintf "%s says %s", $s->{name}, $s->sound } sub sound { "..." } } package Dog { our @ISA = ("Animal"); sub sound { "Woof" } }
+print Dog->new(name => "Rex")->speak, "\n"; eval { die { code => 42 } }; print "caught $@->{code}\n"; eval { my $x = 1 / 0 }; print "error: $@";
+local $Data::Dumper::Sortkeys = 1; local $Data::Dumper::Indent = 1; print Dumper({ a => [1, 2], b => undef });
+open my $f, ">", "file" or die; print $f "line $_\n" for 1 .. 5; close $f; open $f, "<", "file"; my @l = <$f>; close $f; print scalar(@l), " $l[-1]"; print -s "file", " ", (stat "file")[7], "\n"; rename "file", "file2"; unlink "file2"; print -e "file2" ? "there" : "gone", "\n";
+my $pid = fork; if (!$pid) { print "child\n"; exit 3 } waitpid $pid, 0; print "status ", $? >> 8, "\n"; print `echo from a shell`; system("exit 5"); print $? >> 8, "\n";
+pipe my $r, my $w; if (!fork) { close $r; print $w "through a pipe\n"; exit } close $w; print <$r>; wait; local $SIG{USR1} = sub { print "signal\n" }; kill USR1 => $$; local $SIG{ALRM} = sub { die "alarm\n" }; eval { alarm 1; select undef, undef, undef, 5; }; print $@;
+print strftime("%Y-%m-%d %H:%M:%S", gmtime 1e9), "\n"; my @t = gmtime 0; print $t[5] + 1900, "\n"; print join(" ", unpack("A2 n N", pack("A2 n N", "hi", 258, 16909060))), " ", unpack("H*", pack("d>", 1.5)), "\n";
+my $str = "x" x 100000; my $n = 0; $n++ while $str =~ /x/g; print "$n\n"; my %c; $c{$_ % 7}++ for 1 .. 100000; print join(" ", map { $c{$_} } sort keys %c), "\n"; print join(",", map { sprintf "%s", $_ } sort { $a cmp $b } qw(b A c)), " ", ucfirst lc "HELLO", " ", sprintf("%vd", "1.22.333"), "\n";
+my $sub = sub { my $n = shift; $n < 2 ? $n : __SUB__($n) }; use feature 'say', 'state', 'current_sub'; my $fib; $fib = sub { my $n = shift; $n < 2 ? $n : $fib->($n - 1) + $fib->($n - 2) }; say $fib->(18); sub counter { state $n = 0; ++$n } counter() for 1 .. 3; say counter(); my ($x, $y) = (1, 2); ($x, $y) = ($y, $x); say "$x $y"; say join "", map { chr(ord($_) + 1) } split //, "HAL"; my @sorted = map { $_->[1] } sort { $a->[0] <=> $b->[0] } map { [length, $_] } qw(ccc a bb); say "@sorted"; binmode STDOUT, ":utf8"; say "\x{263a} ", length "\x{263a}"; say sprintf "%s", join ",", (1 .. 3, "a" .. "e"); say lc("ÄÖ") eq "x" ? 1 : 0; local $_ = "abcabc"; tr/a-b/x-y/; say; say "ok" unless "abc" =~ /^b/; say "done";
+PERL
+sed -i 's/__SUB__(\$n)/$n/' t.pl; perl t.pl; perl -ne 'print if /root/' /etc/passwd; seq 5 | perl -lane '$s += $F[0]; END { print $s }'; perl -e 'print "$^V\n" =~ /^v5/ ? "five\n" : "?"'; perl -MStorable=freeze,thaw -e 'print thaw(freeze([1, 2, 3]))->[2], "\n"' 2>&1 | head -n 1; perl -MSocket -e 'socketpair my $a, my $b, AF_UNIX, SOCK_STREAM, 0; syswrite $a, "unix\n"; sysread $b, my $x, 10; print $x'; perl -MTime::HiRes=sleep,time -e 'my $t = time; sleep 0.05; print time - $t >= 0.05 ? "slept\n" : "no\n"'; perl -MDigest::SHA=sha256_hex -e 'print sha256_hex("abc"), "\n"' 2>&1 | head -n 1; perl -MEncode -e 'print length(encode("UTF-8", "\x{e4}")), length(decode("ISO-8859-1", "\xe4")), "\n"' 2>&1 | head -n 1
