@@ -36,6 +36,11 @@ const (
 	// MaxFoldedDisp bounds the displacements that may be folded into a memarg.
 	MaxFoldedDisp = 0x8000
 
+	// TailSize is how many bytes at the end of linear memory are never mapped,
+	// so that a read ahead of an access, by less than that, fails only if the
+	// access does.
+	TailSize = 0x1_0000
+
 	// MaxPages bounds linear memory, in wasm pages of 64 KiB. 65,536 pages read
 	// as length zero in wazero, and the last pages stay out of bounds so that
 	// NULL plus a negative displacement faults too.

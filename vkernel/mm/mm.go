@@ -83,7 +83,7 @@ type AddressSpace struct {
 // the last user has called Release.
 func New(mem *machine.Memory, shared *Shared, onFree func(*machine.Memory)) *AddressSpace {
 	b := mem.Bytes()
-	high := guestabi.AddrBias + PageDown(uint64(len(b)))
+	high := guestabi.AddrBias + PageDown(uint64(len(b))) - guestabi.TailSize
 	return &AddressSpace{
 		mem: mem, bytes: b, low: guestabi.MinAddr, high: high, shared: shared,
 		mmapTop: high, limitAS: linux.RLIM_INFINITY, refs: 1, onFree: onFree,

@@ -52,6 +52,7 @@ type machine struct {
 	st      *State
 	vals    []Val         // of the current block
 	results map[int][]Val // of helpers, by instruction
+	shared  map[int64]Val // addresses, by number
 	at      int           // instruction that runs
 }
 

@@ -74,6 +74,16 @@ func linearAddr(m *machine, in *ir.Inst) (Val, error) {
 	return Val{Lo: uint64(uint32(m.vals[in.Args[0]].Lo) + uint32(in.Imm) - guestabi.AddrBias)}, nil
 }
 
+func shareAddr(m *machine, in *ir.Inst) (Val, error) {
+	if m.shared == nil {
+		m.shared = map[int64]Val{}
+	}
+	m.shared[in.Imm] = m.vals[in.Args[0]]
+	return Val{}, nil
+}
+
+func sharedAddr(m *machine, in *ir.Inst) (Val, error) { return m.shared[in.Imm], nil }
+
 func readInt(b []byte) uint64 {
 	var p [8]byte
 	copy(p[:], b)

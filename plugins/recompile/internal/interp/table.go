@@ -17,6 +17,8 @@ var handlers = [ir.NumOps]handler{
 	ir.GuestAddr:    guestAddr,
 	ir.GuestAddr32:  guestAddr,
 	ir.LinearAddr:   linearAddr,
+	ir.ShareAddr:    shareAddr,
+	ir.SharedAddr:   sharedAddr,
 	ir.Get:          getReg,
 	ir.Set:          setReg,
 	ir.Select:       selectVal,

@@ -118,6 +118,10 @@ const (
 	// it; the accesses that use it have Imm2 = 1, and their Imm is an unsigned
 	// offset below 2^32 that does not wrap.
 	LinearAddr
+	// ShareAddr keeps the linear address args[0] as number Imm of the function,
+	// for SharedAddr in the blocks that are only reached through its own.
+	ShareAddr
+	SharedAddr
 	MemCopy // args: guest destination, guest source, bytes; as memmove
 	MemFill // args: guest destination, byte, bytes
 	Helper  // calls the host function named Helper (guestabi.Func) with List as arguments; its results are read with Result. It sees and changes no register
@@ -519,6 +523,8 @@ var Rows = [NumOps]Row{
 	I32AtomicRmw16CmpxchgU: {Name: "I32AtomicRmw16CmpxchgU", Args: []Type{I32, I32, I32}, Result: I32, Effect: Writes, Imm: ImmDisp, Size: 2, Wasm: 0xfe4b},
 	AtomicFence:            {Name: "AtomicFence", Effect: Writes, Wasm: 0xfe03},
 	LinearAddr:             {Name: "LinearAddr", Args: []Type{I32}, Result: I32, Imm: ImmDisp},
+	ShareAddr:              {Name: "ShareAddr", Args: []Type{I32}, Effect: Writes, Imm: ImmInt},
+	SharedAddr:             {Name: "SharedAddr", Result: I32, Imm: ImmInt},
 	MemCopy:                {Name: "MemCopy", Args: []Type{I32, I32, I32}, Effect: Writes, Wasm: 0xfc0a},
 	MemFill:                {Name: "MemFill", Args: []Type{I32, I32, I32}, Effect: Writes, Wasm: 0xfc0b},
 	Helper:                 {Name: "Helper", Effect: Calls},

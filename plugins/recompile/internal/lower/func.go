@@ -55,6 +55,7 @@ type fn struct {
 	clears   []bool // loop -> its header, or one further out, dispatches on the parameter
 
 	promoted map[ir.Reg]uint32 // locals of promoted registers
+	shared   map[int64]uint32  // locals of shared addresses
 	free     map[ir.Type][]uint32
 	scratch  uint32
 	hasTemp  bool
@@ -85,7 +86,7 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 	x := &fn{
 		f: f, env: env, shape: shapeOf(f), body: wasm.NewBody(1),
 		blockAt: map[int]int{}, loopAt: map[int]int{},
-		special: specials(), promoted: map[ir.Reg]uint32{}, free: map[ir.Type][]uint32{},
+		special: specials(), promoted: map[ir.Reg]uint32{}, shared: map[int64]uint32{}, free: map[ir.Type][]uint32{},
 		codeMap: guestabi.NewCodeMap(f.PC),
 	}
 	x.lines.on = env.Lines != nil && env.Lines.PC == f.PC

@@ -41,7 +41,7 @@ func fuzzOps() []ir.Op {
 	var ops []ir.Op
 	for op := ir.Invalid + 1; op < ir.NumOps; op++ {
 		switch op {
-		case ir.Helper, ir.Result, ir.LinearAddr, ir.GuestAddr, ir.GuestAddr32, ir.MemCopy, ir.MemFill:
+		case ir.Helper, ir.Result, ir.LinearAddr, ir.ShareAddr, ir.SharedAddr, ir.GuestAddr, ir.GuestAddr32, ir.MemCopy, ir.MemFill:
 			continue
 		}
 		ops = append(ops, op)

@@ -42,10 +42,12 @@ var terminators = [...]func(x *fn, p int, t *ir.Term){
 // branchIf branches to a label if the i32 on the stack is not zero. wazero
 // v1.12.0 fuses a comparison with its branch only if the branch's target has no
 // other predecessor: the block of an if has none, the end of a block and the
-// start of a loop mostly have.
+// start of a loop mostly have. The empty else carries on what wazero knows of
+// bounds, which it drops at the end of an if without one.
 func (x *fn) branchIf(depth uint32) {
 	x.body.If(wasm.BlockVoid)
 	x.body.Br(depth + 1)
+	x.body.Else()
 	x.body.End()
 }
 

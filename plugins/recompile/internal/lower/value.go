@@ -75,7 +75,7 @@ func (x *fn) begin(b *ir.Block) {
 			free = false
 		}
 		switch {
-		case isConst(in.Op):
+		case isConst(in.Op), in.Op == ir.SharedAddr:
 			s.inline[i] = true
 		case free && s.uses[i] == 1:
 			s.inline[i] = true
@@ -246,6 +246,16 @@ func (x *fn) linear(in *ir.Inst) (offset uint32) {
 	return 0
 }
 
+// sharedLocal returns the local of shared address number n.
+func (x *fn) sharedLocal(n int64) uint32 {
+	l, ok := x.shared[n]
+	if !ok {
+		l = x.body.Local(wasm.I32)
+		x.shared[n] = l
+	}
+	return l
+}
+
 func (x *fn) addConst(c int32) {
 	if c != 0 {
 		x.body.I32Const(c)
@@ -289,6 +299,11 @@ func specials() *[ir.NumOps]lowerFunc {
 			x.getReg(in.Reg)
 			x.read(in, v)
 		},
+		ir.ShareAddr: func(x *fn, in *ir.Inst, _ ir.Value) {
+			x.value(in.Args[0])
+			x.body.LocalSet(x.sharedLocal(in.Imm))
+		},
+		ir.SharedAddr: func(x *fn, in *ir.Inst, _ ir.Value) { x.body.LocalGet(x.sharedLocal(in.Imm)) },
 		ir.Set: func(x *fn, in *ir.Inst, _ ir.Value) {
 			x.value(in.Args[0])
 			if l, ok := x.localOf(in.Reg); ok {

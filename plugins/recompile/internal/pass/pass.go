@@ -38,6 +38,7 @@ func Passes() []Pass {
 		{Name: "simplify", Run: simplify},                       // folding, narrowing and value numbering feed each other, so they are one walk
 		{Name: "deadregs2", Run: deadRegs},                      // merging and forwarding left registers that nothing reads
 		{Name: "deadcode2", Run: deadCode},                      //
+		{Name: "unroll", Run: unroll},                           // before safepoints, of which the copies need none
 		{Name: "safepoints", Run: safepoints, Required: true},   // needs the final loops; before promotion, which must know about the entries
 		{Name: "promote", Run: promote},                         // needs the uses that are left
 		{Name: "deadcode3", Run: deadCode},                      // vectors that became pairs of scalars
@@ -55,6 +56,8 @@ var Order = [...][2]string{
 	{"split", "safepoints"},     // a copied loop needs a safepoint of its own
 	{"forward", "simplify"},     // extensions and truncations meet only then
 	{"simplify", "deadcode2"},   // it leaves what it has replaced
+	{"unroll", "safepoints"},    // one for all copies
+	{"deadcode2", "unroll"},     // its limit is by instructions
 	{"safepoints", "promote"},   // the fuel counter is promoted too
 	{"deadregs2", "promote"},    // registers are promoted by use
 	{"promote", "deadcode3"},    // it makes values that may be unused

@@ -164,6 +164,50 @@ b0 0x1000 entry
   v6 = I32Const 0x99
   ret v6
 `, []string{"I64Load v1", "I64Load v1 +32768"}, []string{"LinearAddr"}},
+		{"blocks that are only reached from one share its bases", []func(*Context, *ir.Func){addressBases}, `
+func "f" 0x1000
+b0 0x1000 entry
+  v0 = Get rdi
+  v1 = I32WrapI64 v0
+  v2 = I64Load v1 +8
+  Set rbx v2
+  v4 = I64Const 16
+  v5 = I64Add v0 v4
+  Set rdi v5
+  v7 = I32WrapI64 v2
+  branch v7 b1 b2
+b1 0x1001
+  v0 = Get rdi
+  v1 = I32WrapI64 v0
+  v2 = I64Load v1 -16
+  Set rcx v2
+  jump b3
+b2 0x1002
+  jump b3
+b3 0x1003
+  v0 = Get rdi
+  v1 = I32WrapI64 v0
+  v2 = I32Load v1
+  ret v2
+`, []string{"LinearAddr v1", "ShareAddr v2 0x1", "I64Load v2 linear+8", "v2 = SharedAddr 0x1", "v3 = I64Load v2 linear+0", "I32Load v1"}, nil},
+		{"a small loop is unrolled, and shares bases and the safepoint", []func(*Context, *ir.Func){unroll, safepoints, addressBases}, `
+func "f" 0x1000
+b0 0x1000 entry
+  jump b1
+b1 0x1001
+  v0 = Get rsi
+  v1 = I32WrapI64 v0
+  v2 = I64Load v1
+  Set rax v2
+  v4 = I64Const 8
+  v5 = I64Add v0 v4
+  Set rsi v5
+  v7 = I32WrapI64 v2
+  branch v7 b1 b2
+b2 0x1002
+  v0 = I32Const 0x99
+  ret v0
+`, []string{"b1 0x1001 entry safepoint", " b3 b2", " b4 b2", " b5 b2", " b1 b2", "I32Load8U v2 linear+31", "I64Load v2 linear+24"}, nil},
 		{"a loop gets a safepoint and its registers become locals", []func(*Context, *ir.Func){safepoints, promote}, `
 func "f" 0x1000
 b0 0x1000 entry
