@@ -60,7 +60,7 @@ func (x *fn) isHeld(v ir.Value, depth int) bool {
 	case in.Op == ir.Get:
 		// What lives in a local may still be what it was before the loop.
 		return in.Reg > guestabi.R15 || x.holds[in.Reg] == ir.None
-	case isConst(in.Op) || ir.Rows[in.Op].Effect != ir.Pure || in.Op == ir.Result || depth == maxAddress:
+	case isConst(in.Op) || ir.Rows[in.Op].Effect != ir.Pure || in.Op == ir.Result || in.Op == ir.SharedAddr || depth == maxAddress:
 		return false
 	}
 	for i := range ir.Rows[in.Op].Args {
