@@ -28,7 +28,7 @@ import (
 // bisectFlags are the flags of bisect.
 type bisectFlags struct {
 	run          runFlags
-	file         string
+	file, cpu    string
 	expect       string
 	expectStatus int
 	timeout      time.Duration
@@ -65,6 +65,7 @@ IMAGE does when no function is optimised.`,
 	}
 	f := cmd.Flags()
 	addPipelineFlag(cmd, &o.file)
+	addCPUFlag(cmd, &o.cpu)
 	f.StringVar(&o.expect, "expect", "", "file with the standard output of a good run")
 	f.IntVar(&o.expectStatus, "expect-status", 0, "exit status of a good run")
 	f.DurationVar(&o.timeout, "timeout", time.Minute, "a run that takes longer is wrong")
@@ -342,6 +343,9 @@ func (b *bisection) plain(on func(int) bool) map[string][]string {
 func (b *bisection) build(ctx context.Context, with map[string]any) (image.Image, error) {
 	pipeline, l, err := readPipeline(b.flags.file)
 	if err != nil {
+		return image.Image{}, err
+	}
+	if err := setCPU(pipeline, b.flags.cpu); err != nil {
 		return image.Image{}, err
 	}
 	if err := configure(pipeline, "builtin:recompile", with); err != nil {

@@ -14,9 +14,10 @@ import (
 func newSyscallsCmd(a *app) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "syscalls",
-		Short: "List the syscalls that guests may make, and how much of each is there",
-		Args:  cobra.NoArgs,
+		Use:     "syscalls",
+		Short:   "List the syscalls that guests may make, and how much of each is there",
+		Example: "  megabin syscalls\n  megabin syscalls --json",
+		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			type row struct {
 				Number int    `json:"number"`

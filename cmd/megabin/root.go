@@ -131,6 +131,7 @@ its own: none of the image's machine code ever runs.`,
 	} {
 		root.AddCommand(newCmd(a))
 	}
+	addCompletions(root)
 	return root
 }
 
