@@ -193,7 +193,7 @@ func (b *built) runBoth(o options, image, name string) result {
 		return result{name, native, -1}
 	}
 	return result{name, native, outcome(dir, filepath.Join(logs, name+".here"), os.Environ(),
-		o.megabin, "run", "-w", "/tmp", "-e", "PATH=/ltp:/bin:/usr/bin", image, "/ltp/"+name)}
+		o.megabin, "run", "-w", "/tmp", "-e", "PATH=/ltp:/bin:/usr/bin", image, "/bin/sh", "-c", "/ltp/"+name+"; exit $?")} // not as process 1, whose children think that they are orphans
 }
 
 // outcome runs a program, keeps its output and returns its exit status.

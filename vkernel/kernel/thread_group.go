@@ -46,6 +46,7 @@ type ThreadGroup struct {
 	subreaper bool
 
 	limits     [linux.RLIM_NLIMITS]linux.Rlimit
+	oomAdj     atomic.Int32
 	timers     timers
 	dumpable   int
 	nice       int
@@ -73,6 +74,13 @@ func newThreadGroup(c *Container, id int) *ThreadGroup {
 		startTime: time.Now(), dumpable: 1,
 	}
 }
+
+// OOMScoreAdj returns what the process may be shot for when memory is short:
+// kept, and without effect.
+func (tg *ThreadGroup) OOMScoreAdj() int { return int(tg.oomAdj.Load()) }
+
+// SetOOMScoreAdj sets it.
+func (tg *ThreadGroup) SetOOMScoreAdj(n int) { tg.oomAdj.Store(int32(n)) }
 
 // ID returns the pid.
 func (tg *ThreadGroup) ID() int { return tg.id }

@@ -41,6 +41,9 @@ type Process struct {
 	Maps    func() []Mapping
 	Limit   func(resource int) linux.Rlimit
 	SetComm func(string)
+
+	OOMScoreAdj    int
+	SetOOMScoreAdj func(int)
 }
 
 // Mapping is one line of /proc/PID/maps.
@@ -146,7 +149,7 @@ func (fs *FS) taskTable(d *dir, pid, tid int, base uint64, process bool) table {
 		"net":           func(ino uint64) vfs.Inode { return fs.netDir(d, tid, ino, base) },
 		"oom_adj":       simple(func(*Process) string { return "0\n" }),
 		"oom_score":     simple(func(*Process) string { return "0\n" }),
-		"oom_score_adj": simple(func(*Process) string { return "0\n" }),
+		"oom_score_adj": fs.oomFile(tid),
 		"root":          place(func(p *Process) (vfs.Location, bool) { return contextPlace(p, (*vfs.FSContext).Root) }),
 		"sessionid":     simple(func(*Process) string { return "4294967295" }),
 		"stat":          simple(func(p *Process) string { return statLine(p, tid, fs.kernel.System().Boot) }),
@@ -235,6 +238,30 @@ func (fs *FS) commFile(tid int) func(uint64) vfs.Inode {
 			write: func(b []byte) error {
 				if p := fs.kernel.Process(tid); p != nil && p.SetComm != nil {
 					p.SetComm(strings.TrimSuffix(string(b), "\n"))
+				}
+				return nil
+			}}
+	}
+}
+
+// oomFile makes /proc/PID/oom_score_adj.
+func (fs *FS) oomFile(tid int) func(uint64) vfs.Inode {
+	return func(ino uint64) vfs.Inode {
+		return &file{node: fs.owned(tid, ino, linux.S_IFREG|0o644),
+			read: func(*vfs.Caller) ([]byte, error) {
+				p := fs.kernel.Process(tid)
+				if p == nil {
+					return nil, linux.ESRCH
+				}
+				return []byte(strconv.Itoa(p.OOMScoreAdj) + "\n"), nil
+			},
+			write: func(b []byte) error {
+				n, err := strconv.Atoi(strings.TrimSpace(string(b)))
+				if err != nil || n < -1000 || n > 1000 {
+					return linux.EINVAL
+				}
+				if p := fs.kernel.Process(tid); p != nil && p.SetOOMScoreAdj != nil {
+					p.SetOOMScoreAdj(n)
 				}
 				return nil
 			}}

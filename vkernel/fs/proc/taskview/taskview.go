@@ -75,6 +75,7 @@ func (v *View) Process(tid int) *proc.Process {
 		State: tg.State(), Threads: tg.Threads(), CPU: tg.CPUTime(), ChildCPU: tg.ChildrenCPUTime(), Start: tg.StartTime(),
 		Nice: tg.Nice(), Exe: tg.ExePath(), Limit: tg.Limit}
 	p.ExitStatus, _ = tg.Exited()
+	p.OOMScoreAdj, p.SetOOMScoreAdj = tg.OOMScoreAdj(), tg.SetOOMScoreAdj
 	t := tg.Leader()
 	if own := v.c.Task(tid); own != nil {
 		t = own
