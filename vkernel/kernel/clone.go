@@ -161,6 +161,7 @@ func (t *Task) newProcess(a *CloneArgs, pid int) *ThreadGroup {
 	tg.limits, tg.lastProg, tg.dumpable = t.tg.limits, t.tg.lastProg, t.tg.dumpable
 	tg.nice = t.tg.nice
 	tg.oomAdj.Store(t.tg.oomAdj.Load())
+	tg.persona.Store(t.tg.persona.Load())
 	tg.limitsChanged()
 	if a.Flags&linux.CLONE_SIGHAND != 0 {
 		tg.actions = t.tg.actions

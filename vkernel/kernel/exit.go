@@ -4,6 +4,7 @@ import (
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/waiter"
 )
 
 // groupExit makes all threads of the process end. status is the wait status: a
@@ -64,6 +65,7 @@ func (t *Task) finish() {
 	status := t.tg.exitStatus
 	t.c.mu.Unlock()
 	if last {
+		t.c.ipc.Exited(t.TGID())
 		t.Record(audit.Record{Event: "exit", Status: &status})
 		t.c.mu.Lock()
 		t.tg.die()
@@ -87,6 +89,14 @@ func (t *Task) leave(mapped uint64) bool {
 	return true
 }
 
+// killedCode is si_code of a death by a signal.
+func killedCode(status int) int32 {
+	if status&0x80 != 0 {
+		return linux.CLD_DUMPED
+	}
+	return linux.CLD_KILLED
+}
+
 // die makes the process a zombie, hands its children on and tells its parent.
 // c.mu is held.
 func (tg *ThreadGroup) die() {
@@ -99,6 +109,7 @@ func (tg *ThreadGroup) die() {
 		uid = tg.leader.Creds().UID
 	}
 	tg.dead, tg.leader = true, nil
+	tg.signals.Notify(waiter.ReadableEvents)
 	if tg == c.init {
 		c.closing = true
 		for _, other := range c.groups {
@@ -134,7 +145,7 @@ func (tg *ThreadGroup) tellParent(uid uint32) {
 		ticks := tg.cpuDone.Milliseconds() / 10
 		i.SetTimes(ticks, 0)
 		if sig := tg.exitStatus & 0x7f; sig != 0 {
-			i.Code = linux.CLD_KILLED
+			i.Code = killedCode(tg.exitStatus)
 			i.SetStatus(int32(sig))
 		} else {
 			i.SetStatus(int32(tg.exitStatus >> 8 & 0xff))

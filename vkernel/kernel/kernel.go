@@ -26,6 +26,7 @@ import (
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/exec"
+	"megabinary.dev/vkernel/ipc"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
 	"megabinary.dev/vkernel/mm"
@@ -90,6 +91,7 @@ type Container struct {
 	// memories recycles the guest memory of processes that have ended.
 	memories *machine.Pool
 	futex    futexTable
+	ipc      *ipc.Namespace
 	forks    atomic.Uint64
 
 	uts atomic.Pointer[UTSName]
@@ -120,7 +122,7 @@ func (k *Kernel) NewContainer(ctx context.Context, cfg ContainerConfig) *Contain
 		cfg.Net = net.New(inet.Config{})
 	}
 	c := &Container{
-		k: k, cfg: cfg, shared: mm.NewShared(), memories: machine.NewPool(), done: make(chan struct{}),
+		k: k, cfg: cfg, shared: mm.NewShared(), memories: machine.NewPool(), ipc: ipc.New(), done: make(chan struct{}),
 		tasks: make(map[int]*Task), groups: make(map[int]*ThreadGroup),
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)
@@ -151,6 +153,9 @@ func (c *Container) Forks() uint64 { return c.forks.Load() }
 
 // Audit returns the trail; it may be nil, which discards.
 func (c *Container) Audit() *audit.Log { return c.cfg.Audit }
+
+// IPC returns the container's System V objects.
+func (c *Container) IPC() *ipc.Namespace { return c.ipc }
 
 // Net returns the container's network.
 func (c *Container) Net() *net.Namespace { return c.cfg.Net }

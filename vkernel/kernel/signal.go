@@ -4,6 +4,7 @@ import (
 	"math/bits"
 
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/waiter"
 )
 
 // sigActions are the handlers of a process; guarded by Container.mu.
@@ -173,6 +174,7 @@ func (tg *ThreadGroup) send(sig int, info linux.Siginfo) error {
 	if err := tg.pending.add(info); err != nil {
 		return err
 	}
+	tg.signals.Notify(waiter.ReadableEvents)
 	if sig == linux.SIGKILL {
 		tg.groupExit(linux.SIGKILL)
 		return nil
@@ -209,6 +211,7 @@ func (t *Task) send(sig int, info linux.Siginfo) error {
 	if err := t.sig.pending.add(info); err != nil {
 		return err
 	}
+	t.tg.signals.Notify(waiter.ReadableEvents)
 	if sig == linux.SIGKILL {
 		t.tg.groupExit(linux.SIGKILL)
 		return nil
@@ -336,7 +339,7 @@ func (t *Task) dequeueAction() (delivery, <-chan struct{}) {
 				t.tg.stop(sig)
 			}
 		default:
-			t.tg.groupExit(sig)
+			t.tg.groupExit(t.tg.deathStatus(sig))
 			return delivery{kind: deliverExit}, nil
 		}
 	}
@@ -410,8 +413,23 @@ func (t *Task) dieBySignal(sig int) {
 	t.fatal = true
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	t.tg.groupExit(sig)
+	t.tg.groupExit(t.tg.deathStatus(sig))
 }
+
+// deathStatus returns the wait status of a death by a signal. If its action is a
+// core dump and RLIMIT_CORE allows one, the status says that it was written, as
+// when kernel.core_pattern pipes it to a program: nothing keeps it. c.mu is held.
+func (tg *ThreadGroup) deathStatus(sig int) int {
+	const coreDumped = 0x80
+	if coreSignals.Has(sig) && tg.limits[linux.RLIMIT_CORE].Cur > 0 && tg.dumpable == 1 {
+		return sig | coreDumped
+	}
+	return sig
+}
+
+// coreSignals are the signals whose default action dumps core.
+const coreSignals = linux.SignalSet(1<<(linux.SIGQUIT-1) | 1<<(linux.SIGILL-1) | 1<<(linux.SIGTRAP-1) | 1<<(linux.SIGABRT-1) |
+	1<<(linux.SIGBUS-1) | 1<<(linux.SIGFPE-1) | 1<<(linux.SIGSEGV-1) | 1<<(linux.SIGXCPU-1) | 1<<(linux.SIGXFSZ-1) | 1<<(linux.SIGSYS-1))
 
 // SetTemporaryMask blocks mask until the syscall ends: for rt_sigsuspend, ppoll,
 // pselect6 and epoll_pwait. If a handler runs, it runs with mask in force and

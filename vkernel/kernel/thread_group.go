@@ -8,6 +8,7 @@ import (
 
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/waiter"
 )
 
 // ThreadGroup is a process. Fields are guarded by Container.mu unless a comment
@@ -47,6 +48,8 @@ type ThreadGroup struct {
 
 	limits     [linux.RLIM_NLIMITS]linux.Rlimit
 	oomAdj     atomic.Int32
+	persona    atomic.Uint32 // personality(2)
+	signals    waiter.Queue  // hears of signals and of the end, for signalfd and pidfd
 	timers     timers
 	dumpable   int
 	nice       int
@@ -74,6 +77,12 @@ func newThreadGroup(c *Container, id int) *ThreadGroup {
 		startTime: time.Now(), dumpable: 1,
 	}
 }
+
+// Personality returns what personality(2) set.
+func (tg *ThreadGroup) Personality() uint32 { return tg.persona.Load() }
+
+// SetPersonality sets it and returns the one before.
+func (tg *ThreadGroup) SetPersonality(v uint32) uint32 { return tg.persona.Swap(v) }
 
 // OOMScoreAdj returns what the process may be shot for when memory is short:
 // kept, and without effect.

@@ -95,7 +95,7 @@ func (t *Task) reap(child *ThreadGroup, options int) (WaitResult, bool) {
 		r.Status = child.exitStatus
 		r.CPU, r.MaxRSS = child.cpuDone+child.childCPU, max(child.maxRSS, child.childRSS)
 		if sig := r.Status & 0x7f; sig != 0 {
-			r.Code, r.Value = linux.CLD_KILLED, sig
+			r.Code, r.Value = int(killedCode(r.Status)), sig
 		} else {
 			r.Code, r.Value = linux.CLD_EXITED, r.Status>>8&0xff
 		}

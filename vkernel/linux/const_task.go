@@ -146,14 +146,15 @@ const (
 
 // Scheduling policies (sched(7)) and priorities.
 const (
-	SCHED_OTHER  = 0
-	SCHED_FIFO   = 1
-	SCHED_RR     = 2
-	SCHED_BATCH  = 3
-	SCHED_IDLE   = 5
-	PRIO_PROCESS = 0
-	PRIO_PGRP    = 1
-	PRIO_USER    = 2
+	SCHED_OTHER    = 0
+	SCHED_FIFO     = 1
+	SCHED_RR       = 2
+	SCHED_BATCH    = 3
+	SCHED_IDLE     = 5
+	SCHED_DEADLINE = 6
+	PRIO_PROCESS   = 0
+	PRIO_PGRP      = 1
+	PRIO_USER      = 2
 )
 
 // Tags of the auxiliary vector (getauxval(3)).

@@ -73,6 +73,32 @@ func (i *Siginfo) Unmarshal(b []byte) {
 	copy(i.fields[:], b[16:SiginfoSize])
 }
 
+// SizeofSignalfdSiginfo is the size of struct signalfd_siginfo.
+const SizeofSignalfdSiginfo = 128
+
+// MarshalSignalfd writes i to b as a struct signalfd_siginfo.
+func (i *Siginfo) MarshalSignalfd(b []byte) {
+	clear(b[:SizeofSignalfdSiginfo])
+	le.PutUint32(b[0:], uint32(i.Signo))
+	le.PutUint32(b[4:], uint32(i.Errno))
+	le.PutUint32(b[8:], uint32(i.Code))
+	switch {
+	case i.Code > 0 && i.Signo == SIGCHLD:
+		copy(b[12:20], i.fields[0:8])   // pid, uid
+		copy(b[40:44], i.fields[8:12])  // status
+		copy(b[56:72], i.fields[16:32]) // times
+	case i.Code > 0 && i.Code != SI_KERNEL: // a fault
+		copy(b[72:80], i.fields[0:8])
+	case i.Code == SI_TIMER:
+		copy(b[24:28], i.fields[0:4])
+		copy(b[32:36], i.fields[4:8])
+		copy(b[44:56], append(i.fields[8:12:12], i.fields[8:16]...)) // int, ptr
+	default:
+		copy(b[12:20], i.fields[0:8])
+		copy(b[44:56], append(i.fields[8:12:12], i.fields[8:16]...))
+	}
+}
+
 // PID is the sender (SI_USER, SI_TKILL, SI_QUEUE) or the child (SIGCHLD).
 func (i *Siginfo) PID() int32 { return int32(le.Uint32(i.fields[0:])) }
 

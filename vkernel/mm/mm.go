@@ -55,6 +55,15 @@ type VMA struct {
 	object *object // pages shared with other address spaces; nil: private
 }
 
+// FileIdentity returns the identity of the file that is mapped shared; nil for
+// other memory.
+func (v *VMA) FileIdentity() any {
+	if v.object == nil || v.object.file == nil {
+		return nil
+	}
+	return v.object.file.Identity()
+}
+
 // AddressSpace is the memory of one process.
 type AddressSpace struct {
 	mem    *machine.Memory

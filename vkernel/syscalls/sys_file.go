@@ -67,6 +67,9 @@ func readInto(t *kernel.Task, d *vfs.FileDescription, p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if s, ok := d.File().(*kernel.SignalFD); ok {
+		return retry(t, d, waiter.ReadableEvents, func() (int, error) { return s.ReadSignals(t, p) })
+	}
 	return retry(t, d, waiter.ReadableEvents, func() (int, error) { return d.Read(p) })
 }
 

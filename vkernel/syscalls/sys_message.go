@@ -14,7 +14,7 @@ import (
 // receive fills m with the flags of recv(2).
 func receive(t *kernel.Task, s socket.Socket, d *vfs.FileDescription, m *socket.Message, flags uint32) (int, error) {
 	try := func() (int, error) { return s.Recv(m, flags) }
-	if flags&linux.MSG_DONTWAIT != 0 || d.NonBlocking() {
+	if flags&(linux.MSG_DONTWAIT|linux.MSG_ERRQUEUE) != 0 || d.NonBlocking() {
 		return try()
 	}
 	b := s.Common()

@@ -248,6 +248,9 @@ func schedSetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
 
 // schedGetparam implements sched_getparam(2): priority 0.
 func schedGetparam(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Addr(1) == 0 {
+		return 0, linux.EINVAL
+	}
 	if _, err := taskArg(t, a, 0); err != nil {
 		return 0, err
 	}
@@ -294,7 +297,7 @@ func schedPriority(prio uint64) Handler {
 		switch a.Int(0) {
 		case linux.SCHED_FIFO, linux.SCHED_RR:
 			return prio, nil
-		case linux.SCHED_OTHER, linux.SCHED_BATCH, linux.SCHED_IDLE:
+		case linux.SCHED_OTHER, linux.SCHED_BATCH, linux.SCHED_IDLE, linux.SCHED_DEADLINE:
 			return 0, nil
 		}
 		return 0, linux.EINVAL
@@ -351,13 +354,14 @@ func getcpu(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return 0, nil
 }
 
-// personality implements personality(2) for PER_LINUX.
-func personality(_ *kernel.Task, a kernel.Args) (uint64, error) {
-	const query, addrNoRandomize = 0xffff_ffff, 0x0040000
-	if v := a.Uint(0); v != query && v&^addrNoRandomize != 0 {
-		return 0, linux.EINVAL
+// personality implements personality(2): it is kept, inherited and without
+// effect.
+func personality(t *kernel.Task, a kernel.Args) (uint64, error) {
+	const query = 0xffff_ffff
+	if v := a.Uint(0); v != query {
+		return uint64(t.ThreadGroup().SetPersonality(v)), nil
 	}
-	return 0, nil
+	return uint64(t.ThreadGroup().Personality()), nil
 }
 
 // membarrier offers no commands.

@@ -214,6 +214,12 @@ func waitid(t *kernel.Task, a kernel.Args) (uint64, error) {
 		if w.ID < 0 {
 			return 0, linux.EINVAL
 		}
+	case linux.P_PIDFD:
+		f, err := pidfdOf(t, int32(w.ID))
+		if err != nil {
+			return 0, err
+		}
+		w.Type, w.ID = linux.P_PID, f.PID()
 	default:
 		return 0, linux.EINVAL
 	}

@@ -303,6 +303,7 @@ func timerCreate(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const (
 		sigevSize                           = 64
 		sigevSignal, sigevNone, sigevThread = 0, 1, 4
+		sigevLibrary                        = 2 // SIGEV_THREAD: a thread of the C library's takes the signal
 	)
 	e := kernel.TimerEvent{Clock: int(a.Int(0)), Signal: linux.SIGALRM}
 	if _, err := readClock(t, e.Clock); err != nil {
@@ -316,7 +317,7 @@ func timerCreate(t *kernel.Task, a kernel.Args) (uint64, error) {
 		e.Value, e.HasVal = le.Uint64(b[0:]), true
 		e.Signal = int(int32(le.Uint32(b[8:])))
 		switch notify := le.Uint32(b[12:]); notify {
-		case sigevSignal:
+		case sigevSignal, sigevLibrary:
 		case sigevNone:
 			e.Signal = 0
 		case sigevThread:

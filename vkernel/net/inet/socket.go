@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -30,7 +31,12 @@ type Socket struct {
 	// failed is set once the program knows that the connection failed.
 	failed atomic.Bool
 
-	wq    gwaiter.Queue  // the endpoint's
+	wq       gwaiter.Queue // the endpoint's
+	corkMu   sync.Mutex    // guards the three below: a datagram that is not complete
+	corked   bool
+	corkData []byte
+	corkTo   *tcpip.FullAddress
+
 	own   *gwaiter.Queue // wq, or what Accept brought
 	entry gwaiter.Entry
 	queue waiter.Queue // ours, told by entry
@@ -260,6 +266,15 @@ func (s *Socket) Send(_ *vfs.Caller, m *socket.Message, flags uint32) (int, erro
 		o.To = &to
 	}
 	data := m.Bytes()
+	if !s.stream() {
+		var held bool
+		if data, held = s.cork(data, &o, flags&linux.MSG_MORE != 0); held {
+			if len(data) > maxDatagram {
+				return 0, linux.EMSGSIZE
+			}
+			return m.Room(), nil
+		}
+	}
 	if s.stream() {
 		switch tcp.EndpointState(s.ep().State()) {
 		case tcp.StateInitial, tcp.StateBound, tcp.StateListen:
@@ -277,7 +292,31 @@ func (s *Socket) Send(_ *vfs.Caller, m *socket.Message, flags uint32) (int, erro
 	if err != nil && n == 0 {
 		return 0, errno(err)
 	}
-	return int(n), nil
+	return min(int(n), m.Room()), nil
+}
+
+// maxDatagram is the longest UDP datagram, in bytes.
+const maxDatagram = 65507
+
+// cork joins what is sent with MSG_MORE into one datagram, which goes where the
+// first piece was sent. held says that more is to come.
+func (s *Socket) cork(data []byte, o *tcpip.WriteOptions, more bool) (all []byte, held bool) {
+	s.corkMu.Lock()
+	defer s.corkMu.Unlock()
+	if !more && !s.corked {
+		return data, false
+	}
+	if !s.corked {
+		s.corkTo = o.To
+	}
+	o.To = s.corkTo
+	data = append(s.corkData, data...)
+	s.corkData, s.corked = nil, more && len(data) <= maxDatagram
+	if s.corked {
+		s.corkData = data
+	}
+	o.More = false
+	return data, more
 }
 
 // counter counts what a read would give, for MSG_TRUNC on a stream, which
