@@ -1,6 +1,8 @@
 // Transfers of control that do not nest: jumps out of frames and of handlers,
 // contexts, stacks switched by hand, tricks with return addresses, calls into
 // the middle of functions, deep recursion.
+// build: musl-gcc -static -O1 -Wall -Werror
+// build: gcc -static -O2 -mindirect-branch=thunk-inline -mfunction-return=thunk-inline -w
 #include "check.h"
 #include <setjmp.h>
 #include <signal.h>
