@@ -42,7 +42,7 @@ const (
 	FSBase   Reg = 23 + iota // i64
 	GSBase                   // i64
 	MXCSR                    // i32
-	LastPC                   // i32: target of the last call, or where the last exit happened; diagnostics, and the place to go on after the wasm stack overflowed
+	LastPC                   // i32: target of the last call or jump to another function: the place to go on after the wasm stack overflowed
 	Fuel                     // i32: loop back edges until the next safepoint
 	XMM0                     // v128; XMM0+i is xmm i
 	NumRegs  = XMM0 + 16
