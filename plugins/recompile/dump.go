@@ -63,7 +63,7 @@ func DumpFunction(ctx context.Context, elf io.ReaderAt, p *programpb.Program, fn
 	for _, b := range fn.GetBlocks() {
 		d.Guest = append(d.Guest, disassemble(im, p, b)...)
 	}
-	d.Wasm, err = wasmText(unit, p, fn, lines)
+	d.Wasm, err = wasmText(unit, p, fn, lines, im)
 	return d, err
 }
 
@@ -115,15 +115,20 @@ func FindFunction(p *programpb.Program, addr uint64) *programpb.Function {
 
 // wasmText prints the wasm function of fn: guest functions are the first ones
 // that a unit defines, by address.
-func wasmText(unit []byte, p *programpb.Program, fn *programpb.Function, lines []lower.Line) ([]WasmLine, error) {
+func wasmText(unit []byte, p *programpb.Program, fn *programpb.Function, lines []lower.Line, im *image) ([]WasmLine, error) {
 	m, err := wasm.Decode(unit)
 	if err != nil {
 		return nil, fmt.Errorf("reading the unit: %w", err)
 	}
 	index := uint32(0)
 	for _, other := range p.GetFunctions() {
-		if len(other.GetBlocks()) > 0 && other.GetStart() < fn.GetStart() {
-			index++
+		if len(other.GetBlocks()) == 0 {
+			continue
+		}
+		for _, piece := range cut(other, im.code) {
+			if piece.GetStart() < fn.GetStart() {
+				index++
+			}
 		}
 	}
 	var text bytes.Buffer

@@ -111,7 +111,7 @@ func newRecompilation(ctx context.Context, elf io.ReaderAt, p *programpb.Program
 		if len(fn.GetBlocks()) == 0 {
 			continue
 		}
-		r.selected = append(r.selected, fn)
+		r.selected = append(r.selected, cut(fn, r.image.code)...)
 	}
 	sort.SliceStable(r.selected, func(i, j int) bool { return r.selected[i].GetStart() < r.selected[j].GetStart() })
 	for i := 1; i < len(r.selected); i++ {
