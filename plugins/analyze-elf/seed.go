@@ -238,7 +238,7 @@ func (a *analysis) accept(i uint32, origin pb.Origin) bool {
 		return true
 	case a.covered[i] != 0 || a.denied[i] || !a.inText(i):
 		return false
-	case !a.plausible(i, false) || !a.isCode(i, evidenceNamed):
+	case !a.plausible(i, false) || a.suspect(i) && !a.isCode(i, evidenceNamed):
 		a.denied[i] = true
 		return false
 	}
@@ -247,6 +247,12 @@ func (a *analysis) accept(i uint32, origin pb.Origin) bool {
 	}
 	a.enter(i, origin)
 	return true
+}
+
+// suspect reports whether index i lies outside of all functions of known extent
+// in a file that has unwind tables: there are the constants of assembly code.
+func (a *analysis) suspect(i uint32) bool {
+	return a.inside[i] == 0 && len(a.frames) > 0
 }
 
 // scanData enters the code that words in data point to: in a program that is not

@@ -24,6 +24,7 @@ type trial struct {
 	*analysis
 	lengths map[uint32]uint8 // of the instructions seen
 	work    []uint32
+	named   bool // the evidence is evidenceNamed
 	joined  bool // a jump led to an instruction that is known
 	odd     bool // there was an instruction that is known by its length only
 }
@@ -39,11 +40,11 @@ const (
 
 // isCode reports whether all that flow reaches from index i looks like code.
 func (a *analysis) isCode(i uint32, e evidence) bool {
-	t := &trial{analysis: a, lengths: map[uint32]uint8{}, work: []uint32{i}}
+	t := &trial{analysis: a, lengths: map[uint32]uint8{}, work: []uint32{i}, named: e == evidenceNamed}
 	for len(t.work) > 0 {
 		from := t.work[len(t.work)-1]
 		t.work = t.work[:len(t.work)-1]
-		if !t.follow(from, from == i && e != evidenceNamed) {
+		if !t.follow(from, from == i && !t.named) {
 			return false
 		}
 		if len(t.lengths) >= maxTrial {
@@ -51,7 +52,7 @@ func (a *analysis) isCode(i uint32, e evidence) bool {
 		}
 	}
 	switch {
-	case e == evidenceNamed:
+	case t.named:
 		return true
 	case e == evidenceData, t.odd:
 		return t.joined || len(t.lengths) > shortInData && t.endsCleanly(i)
@@ -78,7 +79,8 @@ func (t *trial) follow(i uint32, apart bool) bool {
 			i += uint32(n)
 			continue
 		}
-		if err != nil || neverCompiled(in.Op) || rareInGaps(&in) {
+		otherConvention := in.Op == x86asm.RET && in.Args[0] != nil // RET n
+		if err != nil || neverCompiled(in.Op) || otherConvention || !t.named && rareInGaps(&in) {
 			return false
 		}
 		t.lengths[i] = uint8(in.Len)
@@ -151,8 +153,6 @@ func rareInGaps(in *x86.Inst) bool {
 		x86asm.FBLD, x86asm.FBSTP, x86asm.FRSTOR, x86asm.FNSAVE, x86asm.FLDENV, x86asm.VERR, x86asm.VERW, x86asm.LAR, x86asm.LSL,
 		x86asm.SLDT, x86asm.STR, x86asm.LODSW, x86asm.SCASW, x86asm.RCL, x86asm.RCR:
 		return true
-	case x86asm.RET:
-		return in.Args[0] != nil // RET n is of other calling conventions
 	}
 	for _, p := range in.Prefix {
 		switch p & 0xff {

@@ -58,7 +58,7 @@ func FindUnsupported(ctx context.Context, elf io.ReaderAt, p *programpb.Program,
 		}
 	}
 	for _, u := range p.GetUnknown() {
-		if len(u.GetCode()) > 0 { // not a jump out of the file
+		if len(im.code(u.GetAddress(), 1)) > 0 { // not a jump to where no code is
 			add(u.GetAddress(), "(bad)", u.GetReason())
 		}
 	}

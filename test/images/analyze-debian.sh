@@ -1,8 +1,8 @@
 #!/bin/bash
 # Makes a Debian image of several languages and servers, unpacks a Go and a Rust
 # program from npm beside it, and writes what `megabin analyze` finds in all of
-# their ELF files to DIR/report.txt and DIR/report.json. Needs root, for
-# mmdebstrap; packages come from apt's own sources.
+# their ELF files to DIR/report.txt. Needs root, for mmdebstrap; packages come
+# from apt's own sources.
 #
 #   analyze-debian.sh DIR
 set -euo pipefail
@@ -40,7 +40,6 @@ if [[ ! -d $dir/npm ]]; then
   mv "$dir/npm.part" "$dir/npm"
 fi
 
-time bin/megabin analyze --json "$dir/root" "$dir/npm" > "$dir/report.json"
-bin/megabin analyze "$dir/root" "$dir/npm" > "$dir/report.txt"
-tail -n 7 "$dir/report.txt"
-echo "report: $dir/report.txt, $dir/report.json"
+time bin/megabin analyze "$dir/root" "$dir/npm" > "$dir/report.txt"
+tail -n 6 "$dir/report.txt"
+echo "report: $dir/report.txt"
