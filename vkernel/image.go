@@ -2,17 +2,19 @@ package vkernel
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/wasm"
 	"megabinary.dev/vkernel/fs/layers"
-	"megabinary.dev/vkernel/fs/mem"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
 	"megabinary.dev/vkernel/vfs"
@@ -25,6 +27,7 @@ type Image struct {
 	execMap *artifact.ExecMap
 	units   []artifact.UnitEntry
 	engine  machine.Engine
+	unmap   func() error // gives up the megabinary's bytes; nil: there are none
 }
 
 // ErrNotRebuilt means that an image holds no megabinary.
@@ -44,27 +47,26 @@ func (v *VKernel) LoadImage(ctx context.Context, sources []layers.Source) (*Imag
 		return nil, fmt.Errorf("loading the image: %w", err)
 	}
 	img := &Image{tree: tree}
-	if err := v.load(ctx, img); err != nil {
+	if err := v.load(ctx, img, sources); err != nil {
 		return nil, errors.Join(fmt.Errorf("loading the image: %w", err), img.Close(ctx))
 	}
 	return img, nil
 }
 
-func (v *VKernel) load(ctx context.Context, img *Image) error {
-	root := vfs.NewMountNamespace(mem.New(mem.Options{Base: img.tree}), vfs.MountOptions{}, nil).Root()
-	raw, err := readFile(root, artifact.PathExecMap, maxExecMap)
+func (v *VKernel) load(ctx context.Context, img *Image, sources []layers.Source) error {
+	raw, release, err := img.read(artifact.PathExecMap, maxExecMap)
 	if err != nil {
 		return err
 	}
-	if img.execMap, err = artifact.ParseExecMap(raw); err != nil {
+	img.execMap, err = artifact.ParseExecMap(raw)
+	if err = errors.Join(err, release()); err != nil {
 		return fmt.Errorf("reading %s: %w", artifact.PathExecMap, err)
 	}
-	megabinary, err := readFile(root, artifact.PathMegabinary, maxMegabinary)
-	if err != nil {
+	var megabinary []byte
+	if megabinary, img.unmap, err = img.read(artifact.PathMegabinary, maxMegabinary); err != nil {
 		return err
 	}
-	digest, err := img.execMap.CheckMegabinary(megabinary)
-	if err != nil {
+	if err := v.checkMegabinary(img, megabinary, sources); err != nil {
 		return fmt.Errorf("reading %s: %w", artifact.PathMegabinary, err)
 	}
 	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
@@ -78,9 +80,46 @@ func (v *VKernel) load(ctx context.Context, img *Image) error {
 		return err
 	}
 	img.engine, err = machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Interpreter, Profiler: v.cfg.Profiler,
-		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(digest, "sha256:"),
-		Source: func() ([]byte, error) { return readFile(root, artifact.PathMegabinary, maxMegabinary) }})
+		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(img.execMap.Megabinary, "sha256:")})
 	return err
+}
+
+// read returns the bytes of a file that the build put into the image, and what
+// gives them up.
+func (img *Image) read(path string, limit int64) ([]byte, func() error, error) {
+	b, release, err := img.tree.Map(path, limit)
+	if linux.ErrnoOf(err) == linux.ENOENT {
+		return nil, nil, ErrNotRebuilt
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return b, release, nil
+}
+
+// checkMegabinary holds the megabinary against the exec map. Reading all of a
+// large one takes longer than starting a program, so it is done once for each
+// unpacked image; whoever could change either afterwards could change the code
+// that was compiled, too (see Config.CacheDir).
+func (v *VKernel) checkMegabinary(img *Image, megabinary []byte, sources []layers.Source) error {
+	sum := sha256.New()
+	fmt.Fprintf(sum, "%s %d", img.execMap.Root, len(megabinary))
+	for _, s := range sources {
+		fmt.Fprintf(sum, " %s", s.DiffID)
+	}
+	dir := filepath.Join(v.cfg.CacheDir, "checked")
+	mark := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil)))
+	if _, err := os.Stat(mark); err == nil {
+		return nil
+	}
+	if _, err := img.execMap.CheckMegabinary(megabinary); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil // the next start checks again
+	}
+	_ = os.WriteFile(mark, nil, 0o600) // likewise
+	return nil
 }
 
 // check holds the exec map against the megabinary's units.
@@ -105,6 +144,9 @@ func (img *Image) Close(ctx context.Context) error {
 	var err error
 	if img.engine != nil {
 		err = img.engine.Close(ctx)
+	}
+	if img.unmap != nil {
+		err = errors.Join(err, img.unmap())
 	}
 	return errors.Join(err, img.tree.Close())
 }

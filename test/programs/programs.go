@@ -34,7 +34,7 @@ type Script struct {
 
 // Difference is a part of a script's output that is not compared.
 type Difference struct {
-	Text *regexp.Regexp // is replaced by "~" on both sides
+	Text *regexp.Regexp // is cut out on both sides
 	Why  string
 }
 
@@ -42,7 +42,9 @@ type Difference struct {
 func Groups() []Group {
 	return []Group{
 		{Name: "base", Packages: []string{"procps", "gawk", "xz-utils", "zstd"}, Scripts: []Script{
-			{Name: "dash"}, {Name: "bash"}, {Name: "coreutils"}, {Name: "text"}, {Name: "archives"}, {Name: "procps"},
+			{Name: "dash"}, {Name: "bash"}, {Name: "coreutils"}, {Name: "text"}, {Name: "archives"}, {Name: "procps", Differ: []Difference{
+				{regexp.MustCompile(`(?m)^\{"level":"warn","number":29,.*\n`), "pmap asks for System V shared memory, which is not there, and does without"},
+			}},
 		}},
 		{Name: "perl", Packages: []string{"perl"}, Scripts: []Script{{Name: "perl"}}},
 		{Name: "python", Packages: []string{"python3"}, Scripts: []Script{{Name: "python"}}},
@@ -189,7 +191,7 @@ func output(argv []string) (string, int, error) {
 // Compare returns how got differs from want, "" if it does not.
 func (s *Script) Compare(want, got string) string {
 	for _, d := range s.Differ {
-		want, got = d.Text.ReplaceAllString(want, "~"), d.Text.ReplaceAllString(got, "~")
+		want, got = d.Text.ReplaceAllString(want, ""), d.Text.ReplaceAllString(got, "")
 	}
 	if want == got {
 		return ""

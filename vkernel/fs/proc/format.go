@@ -95,7 +95,30 @@ func status(p *Process, tid int) string {
 func escapeComm(s string) string { return strings.NewReplacer("\\", `\\`, "\n", `\n`).Replace(s) }
 
 // maps is /proc/PID/maps.
-func maps(p *Process) string {
+func maps(p *Process) string { return mapLines(p, func(*strings.Builder, Mapping) {}) }
+
+// smaps is /proc/PID/smaps. What of a mapping is resident is not known: all of
+// it counts as such.
+func smaps(p *Process) string {
+	return mapLines(p, func(b *strings.Builder, m Mapping) {
+		size := (m.End - m.Start) >> 10
+		shared, private := uint64(0), size
+		if m.Shared {
+			shared, private = size, 0
+		}
+		for _, row := range []struct {
+			name string
+			kb   uint64
+		}{{"Size", size}, {"KernelPageSize", 4}, {"MMUPageSize", 4}, {"Rss", size}, {"Pss", size}, {"Shared_Clean", 0}, {"Shared_Dirty", shared},
+			{"Private_Clean", 0}, {"Private_Dirty", private}, {"Referenced", size}, {"Anonymous", private}, {"Swap", 0}, {"Locked", 0}} {
+			fmt.Fprintf(b, "%-16s%8d kB\n", row.name+":", row.kb)
+		}
+		b.WriteString("VmFlags:\n")
+	})
+}
+
+// mapLines writes a line for each mapping, and what after adds.
+func mapLines(p *Process, after func(*strings.Builder, Mapping)) string {
 	if p.Maps == nil {
 		return ""
 	}
@@ -118,6 +141,7 @@ func maps(p *Process) string {
 			s += strings.Repeat(" ", max(0, 73-len(s))) + strings.ReplaceAll(m.Name, "\n", `\012`)
 		}
 		b.WriteString(s + "\n")
+		after(&b, m)
 	}
 	return b.String()
 }

@@ -152,6 +152,7 @@ func (fs *FS) taskTable(d *dir, pid, tid int, base uint64, process bool) table {
 		"oom_score_adj": fs.oomFile(tid),
 		"root":          place(func(p *Process) (vfs.Location, bool) { return contextPlace(p, (*vfs.FSContext).Root) }),
 		"sessionid":     simple(func(*Process) string { return "4294967295" }),
+		"smaps":         simple(smaps),
 		"stat":          simple(func(p *Process) string { return statLine(p, tid, fs.kernel.System().Boot) }),
 		"statm": simple(func(p *Process) string {
 			return fmt.Sprintf("%d %d 0 0 0 %d 0\n", p.Memory>>12, p.Resident>>12, p.Memory>>12)

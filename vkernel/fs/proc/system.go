@@ -109,6 +109,10 @@ func (fs *FS) rootTable() table {
 			s := fs.kernel.System()
 			return fmt.Sprintf("Linux version %s (megabinary) %s\n", s.Release, s.Version)
 		}),
+		"vmstat": fs.text(func() string {
+			free := fs.kernel.System().FreeMemory >> 12
+			return fmt.Sprintf("nr_free_pages %d\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n", free)
+		}),
 	}
 }
 
