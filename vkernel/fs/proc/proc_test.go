@@ -91,6 +91,8 @@ func TestFiles(t *testing.T) {
 		{"/proc/self/cmdline", "sh\x00-c\x00"},
 		{"/proc/self/comm", "x) y\n"},
 		{"/proc/self/maps", "00400000-00401000 r-xp 00000000 00:00 0"},
+		{"/proc/self/smaps", "\nPrivate_Dirty:         4 kB\n"},
+		{"/proc/vmstat", "nr_free_pages "},
 		{"/proc/self/limits", "Max open files            5                    unlimited            files"},
 		{"/proc/mounts", "proc /proc proc rw,noatime 0 0\n"},
 		{"/proc/self/mountinfo", " / /proc rw,noatime - proc proc"},
