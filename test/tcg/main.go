@@ -59,7 +59,7 @@ func run(out, megabin, only string) error {
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return fmt.Errorf("making a folder for programs: %w", err)
 	}
-	files := map[string]string{}
+	files := map[string]map[string]string{} // by processor and path in the image
 	var selected []program
 	for _, p := range programs() {
 		if !strings.Contains(p.name, only) {
@@ -68,12 +68,17 @@ func run(out, megabin, only string) error {
 		if err := p.build(tests, bin); err != nil {
 			return fmt.Errorf("building %s: %w", p.name, err)
 		}
-		files["/bin/"+p.name] = filepath.Join(bin, p.name)
+		if files[p.cpu] == nil {
+			files[p.cpu] = map[string]string{}
+		}
+		files[p.cpu]["/bin/"+p.name] = filepath.Join(bin, p.name)
 		selected = append(selected, p)
 	}
-	image, err := buildImage(out, megabin, files)
-	if err != nil {
-		return err
+	image := map[string]string{}
+	for cpu := range files {
+		if image[cpu], err = buildImage(out, megabin, cpu, files[cpu]); err != nil {
+			return err
+		}
 	}
 	failed := 0
 	for _, p := range selected {
@@ -81,7 +86,7 @@ func run(out, megabin, only string) error {
 		if err != nil {
 			return err
 		}
-		here, err := outcomeOf(out, p.name+".megabin", megabin, "run", "-w", "/tmp", image, "/bin/"+p.name)
+		here, err := outcomeOf(out, p.name+".megabin", megabin, "run", "-w", "/tmp", image[p.cpu], "/bin/"+p.name)
 		if err != nil {
 			return err
 		}
@@ -99,13 +104,14 @@ func run(out, megabin, only string) error {
 	return nil
 }
 
-// buildImage rebuilds an image that holds files and returns its reference.
-func buildImage(out, megabin string, files map[string]string) (string, error) {
+// buildImage rebuilds an image that holds files, for a processor, "" for the
+// default one, and returns its reference.
+func buildImage(out, megabin, cpu string, files map[string]string) (string, error) {
 	img, err := images.Programs(files)
 	if err != nil {
 		return "", err
 	}
-	src, dst := filepath.Join(out, "image"), filepath.Join(out, "mega")
+	src, dst := filepath.Join(out, "image"+cpu), filepath.Join(out, "mega"+cpu)
 	if err := images.WriteLayout(src, "latest", img); err != nil {
 		return "", err
 	}
@@ -113,7 +119,7 @@ func buildImage(out, megabin string, files map[string]string) (string, error) {
 		return "", fmt.Errorf("clearing %s: %w", dst, err)
 	}
 	image := "oci:" + dst + ":latest"
-	return image, command(out, megabin, "build", "--plain", "oci:"+src+":latest", "-o", image)
+	return image, command(out, megabin, "build", "--plain", "--cpu", cpu, "oci:"+src+":latest", "-o", image)
 }
 
 // outcome is what a program printed, both streams as one, and its exit status

@@ -15,6 +15,7 @@ type program struct {
 	name     string
 	sources  []string
 	flags    []string // of gcc, beside those that all have
+	cpu      string   // of the image, if it is not the default
 	header   *header
 	edits    []edit         // of the first source
 	sorted   bool           // the order of lines is up to the scheduler
@@ -38,26 +39,34 @@ var common = []string{"-O0", "-g", "-fno-strict-aliasing", "-w", "-static"}
 // libraries stand last on gcc's command line.
 var libraries = []string{"-lm", "-lrt", "-pthread"}
 
+// v3 is the processor of programs that need AVX or BMI.
+const v3 = "x86-64-v3"
+
 // vectorTable is the table that all of test-mmx, test-sse and test-avx are made of.
 const vectorTable = "i386/x86.csv"
 
-// sseOnly makes a test of SSE instructions, which x86-64-v2 has, out of
-// test-avx.c, which keeps its state in AVX registers and those of MMX.
-var sseOnly = []edit{
+// noMMX leaves the registers of MMX out of test-avx.c.
+var noMMX = []edit{
 	{"            MMREG(LOADMM)\n", ""},
 	{"            MMREG(STOREMM)\n", ""},
+	{"            \"mm0\", \"mm1\", \"mm2\", \"mm3\", \"mm4\", \"mm5\", \"mm6\", \"mm7\",\n", ""},
+	{"reg_state *init = t->init;", "reg_state *init = t->init; result = *init;"},
+}
+
+// sseOnly makes a test of SSE instructions, which x86-64-v2 has, out of
+// test-avx.c, which keeps its state in AVX registers and those of MMX.
+var sseOnly = append(slices.Clone(noMMX), []edit{
 	{`#define LOADYMM(r, o) "vmovdqa "`, `#define LOADYMM(r, o) "movdqa "`},
 	{`#define STOREYMM(r, o) "vmovdqa "`, `#define STOREYMM(r, o) "movdqa "`},
 	{"F(ymm", "F(xmm"},
-	{"            \"mm0\", \"mm1\", \"mm2\", \"mm3\", \"mm4\", \"mm5\", \"mm6\", \"mm7\",\n", ""},
-	{"reg_state *init = t->init;", "reg_state *init = t->init; result = *init;"},
 	{`#include "test-avx.h"`, `#include "test-sse.h"`},
-}
+}...)
 
 // programs are the tests of tests/tcg that run on x86-64 Linux as a program of
 // its own: those for i386, which QEMU leaves out on x86-64, too, as far as they
 // compile. Left out are those that need gdb, 16-bit code or a bare machine, and
-// 3DNow!, which no processor has any more.
+// 3DNow!, which no processor has any more; instructions that each processor
+// rounds in its own way (RCPPS, RSQRTPS); and AES, which CPUID does not have.
 func programs() []program {
 	all := []program{
 		{name: "test-x86_64", sources: []string{"i386/test-i386.c"},
@@ -66,9 +75,9 @@ func programs() []program {
 		{name: "test-mmx", sources: []string{"i386/test-mmx.c"}, flags: []string{"-masm=intel", "-O"},
 			header: &header{"i386/test-mmx.py", vectorTable, "test-mmx.h", []string{"MMX", "SSE", "SSE2", "SSE3", "SSSE3"}, nil}},
 		{name: "test-sse", sources: []string{"i386/test-avx.c"}, flags: []string{"-masm=intel", "-O"}, edits: sseOnly,
-			header: &header{"i386/test-avx.py", vectorTable, "test-sse.h", nil, regexp.MustCompile(`"V|"AES|[ ,]mm\d`)}},
-		{name: "test-avx", sources: []string{"i386/test-avx.c"}, flags: []string{"-mavx", "-masm=intel", "-O"},
-			header: &header{"i386/test-avx.py", vectorTable, "test-avx.h", nil, nil}},
+			header: &header{"i386/test-avx.py", vectorTable, "test-sse.h", nil, regexp.MustCompile(`"V|"AES|RCP|RSQRT|[ ,]mm\d`)}},
+		{name: "test-avx", cpu: v3, sources: []string{"i386/test-avx.c"}, flags: []string{"-mavx", "-masm=intel", "-O"}, edits: noMMX,
+			header: &header{"i386/test-avx.py", vectorTable, "test-avx.h", nil, regexp.MustCompile(`AES|RCP|RSQRT|[ ,]mm\d`)}},
 		{name: "signals", sources: []string{"multiarch/signals.c"}, sorted: true,
 			ignoring: regexp.MustCompile(`saw \d+ alarms from \d+`)}, // of a timer's, by whichever thread got them
 		{name: "test-mmap", sources: []string{"multiarch/test-mmap.c"}, ignoring: regexp.MustCompile(`addr=0x[0-9a-f]+`)},
@@ -80,7 +89,11 @@ func programs() []program {
 		"pseudo-denormal": nil, "snan-convert": nil, "sse-exceptions": {"-msse4.1", "-mfpmath=sse"}, "ssse3": nil,
 	}
 	for _, name := range slices.Sorted(maps.Keys(x86)) {
-		all = append(all, program{name: "test-i386-" + name, sources: []string{"i386/test-i386-" + name + ".c"}, flags: x86[name]})
+		cpu := ""
+		if name == "bmi2" {
+			cpu = v3
+		}
+		all = append(all, program{name: "test-i386-" + name, cpu: cpu, sources: []string{"i386/test-i386-" + name + ".c"}, flags: x86[name]})
 	}
 	for _, name := range []string{"cmpxchg", "noexec", "vsyscall"} {
 		all = append(all, program{name: name, sources: []string{"x86_64/" + name + ".c"}, flags: []string{"-Imultiarch"}})
