@@ -96,10 +96,10 @@ func (v vecBody) twoSum(x, y uint32) (sum, err uint32) {
 	return s, v.add(v.sub(x, v.sub(s, t)), v.sub(y, t))
 }
 
-// split returns the upper and lower 26 bits of x (Veltkamp).
+// split returns x rounded to its upper 26 bits, and the rest, which has as many:
+// products of two such numbers are exact.
 func (v vecBody) split(x uint32) (hi, lo uint32) {
-	c := v.mul(x, v.splat(math.Float64bits(1<<27+1)))
-	hi = v.sub(c, v.sub(c, x))
+	hi = v.op(wasm.OpV128And, v.op(wasm.OpI64x2Add, x, v.splat(1<<26)), v.splat(1<<64-1<<27))
 	return hi, v.sub(x, hi)
 }
 
@@ -114,21 +114,60 @@ func (v vecBody) toOdd(s, e uint32) uint32 {
 	return v.op(wasm.OpI64x2Add, s, v.op(wasm.OpV128And, step, v.op(wasm.OpV128And, even, inexact)))
 }
 
-// buildFMAF64x2 is the algorithm of Boldo and Melquiond: with the product and
-// the sums as unevaluated pairs, the parts that are too small to matter but for
-// the rounding are added with rounding to odd. Where a part could overflow or
-// underflow, or an operand is no number, the host is asked.
-func buildFMAF64x2(b *wasm.Body, imported map[string]uint32) {
+// buildFMAF64x2 adds with the product and the first sum as unevaluated pairs, so
+// that nothing is lost but in the sum t of the small parts. That is right unless
+// the result lies exactly half way between two numbers before t's own error is
+// counted, as one of three things that are left to buildFMASlow.
+func buildFMAF64x2(b *wasm.Body, index map[string]uint32) {
+	const x, y, z = 0, 1, 2
+	v := vecBody{b}
+	p, zero := v.mul(x, y), v.splat(0)
+	s, se := v.twoSum(p, z)
+	t := v.add(se, v.productError(x, y, p))
+	r := v.add(s, t)
+	twice := v.sub(t, v.sub(r, s)) // the error of r
+	twice = v.add(twice, twice)
+	halfway := v.op(wasm.OpF64x2Eq, v.sub(v.add(r, twice), r), twice)
+	halfway = v.op(wasm.OpV128Andnot, halfway, v.op(wasm.OpF64x2Eq, twice, zero))
+	exact := v.op(wasm.OpV128Or, v.op(wasm.OpF64x2Gt, v.op(wasm.OpF64x2Abs, p), v.splat(tiny)),
+		v.op(wasm.OpV128Or, v.op(wasm.OpF64x2Eq, x, zero), v.op(wasm.OpF64x2Eq, y, zero)))
+	// Whatever is too large or no number has made r a NaN.
+	good := v.op(wasm.OpV128And, exact, v.op(wasm.OpF64x2Eq, r, r))
+	b.LocalGet(v.op(wasm.OpV128Andnot, good, halfway))
+	b.Op(wasm.OpI64x2AllTrue)
+	b.If(wasm.BlockVoid)
+	// An exact zero has the sign of s.
+	b.LocalGet(v.op(wasm.OpV128Or, r, v.op(wasm.OpV128And, s, v.op(wasm.OpF64x2Eq, r, zero))))
+	b.Return()
+	b.End()
+	for _, a := range []uint32{x, y, z} {
+		b.LocalGet(a)
+	}
+	b.ReturnCall(index[funcFMASlow])
+}
+
+// tiny is 2^-960: the error of a product that is larger can be represented.
+const tiny = (1023 - 960) << 52
+
+// productError returns the difference of x*y and its rounded value p (Dekker).
+func (v vecBody) productError(x, y, p uint32) uint32 {
+	xh, xl := v.split(x)
+	yh, yl := v.split(y)
+	return v.add(v.add(v.add(v.sub(v.mul(xh, yh), p), v.mul(xh, yl)), v.mul(xl, yh)), v.mul(xl, yl))
+}
+
+// buildFMASlow is the algorithm of Boldo and Melquiond: the parts that are too
+// small to matter but for the rounding are added with rounding to odd. Where a
+// part could overflow or underflow, or an operand is no number, the host is
+// asked.
+func buildFMASlow(b *wasm.Body, index map[string]uint32) {
 	const x, y, z = 0, 1, 2
 	v := vecBody{b}
 	p := v.mul(x, y)
 	abs := func(a uint32) uint32 { return v.op(wasm.OpF64x2Abs, a) }
 	magnitude := abs(p)
 	small := v.op(wasm.OpF64x2Lt, v.add(v.add(abs(x), abs(y)), v.add(abs(z), magnitude)), v.splat(math.Float64bits(0x1p990)))
-	zero := v.splat(0)
-	exact := v.op(wasm.OpV128Or, v.op(wasm.OpF64x2Gt, magnitude, v.splat(math.Float64bits(0x1p-960))),
-		v.op(wasm.OpV128Or, v.op(wasm.OpF64x2Eq, x, zero), v.op(wasm.OpF64x2Eq, y, zero)))
-	b.LocalGet(v.op(wasm.OpV128And, small, exact))
+	b.LocalGet(v.op(wasm.OpV128And, small, v.op(wasm.OpF64x2Gt, magnitude, v.splat(tiny))))
 	b.Op(wasm.OpI64x2AllTrue)
 	b.Op(wasm.OpI32Eqz)
 	b.If(wasm.BlockVoid)
@@ -138,27 +177,19 @@ func buildFMAF64x2(b *wasm.Body, imported map[string]uint32) {
 			b.LocalGet(a)
 			b.Lane(wasm.OpI64x2ExtractLane, lane)
 		}
-		b.Call(imported[FuncFMA64])
+		b.Call(index[FuncFMA64])
 		b.Lane(wasm.OpI64x2ReplaceLane, lane)
 	}
 	b.Return()
 	b.End()
-
-	xh, xl := v.split(x)
-	yh, yl := v.split(y)
-	e := v.add(v.add(v.add(v.sub(v.mul(xh, yh), p), v.mul(xh, yl)), v.mul(xl, yh)), v.mul(xl, yl)) // p+e is the product
-	t, te := v.twoSum(z, e)
+	t, te := v.twoSum(z, v.productError(x, y, p))
 	s, se := v.twoSum(p, t)
-	r := v.add(s, v.toOdd(v.twoSum(te, se)))
-	// An exact zero has the sign that rounding twice gives it. No bitselect:
-	// see docs/RATIONALE.md.
-	isZero := v.op(wasm.OpF64x2Eq, r, zero)
-	b.LocalGet(v.op(wasm.OpV128Or, v.op(wasm.OpV128And, v.add(p, z), isZero), v.op(wasm.OpV128Andnot, r, isZero)))
+	b.LocalGet(v.add(s, v.toOdd(v.twoSum(te, se))))
 }
 
 // buildFMAF32 does lanes/2 pairs of lanes in f64, as FMA32 does.
-func buildFMAF32(lanes int) func(b *wasm.Body, imported map[string]uint32) {
-	return func(b *wasm.Body, imported map[string]uint32) {
+func buildFMAF32(lanes int) func(b *wasm.Body, index map[string]uint32) {
+	return func(b *wasm.Body, index map[string]uint32) {
 		const x, y, z = 0, 1, 2
 		v := vecBody{b}
 		high := [16]byte{8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15}
@@ -193,7 +224,7 @@ func buildFMAF32(lanes int) func(b *wasm.Body, imported map[string]uint32) {
 				b.LocalGet(a)
 				b.Lane(wasm.OpI32x4ExtractLane, lane)
 			}
-			b.Call(imported[FuncFMA32])
+			b.Call(index[FuncFMA32])
 			b.Lane(wasm.OpI32x4ReplaceLane, lane)
 		}
 	}

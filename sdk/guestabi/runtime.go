@@ -98,12 +98,12 @@ type runtime struct {
 	cpu                    CPU
 	pcToPC, resolve, fault uint32
 	helpers                []guestFunc
-	imported               map[string]uint32 // what helpers call
+	callees                map[string]uint32 // what helpers call, by name
 }
 
 func newRuntime(cpu CPU) *runtime {
 	m := &wasm.Module{Name: ModuleGuest}
-	r := &runtime{m: m, cpu: cpu, pcToPC: m.Type([]Type{I32}, []Type{I32}), helpers: guestFuncs(cpu), imported: map[string]uint32{}}
+	r := &runtime{m: m, cpu: cpu, pcToPC: m.Type([]Type{I32}, []Type{I32}), helpers: guestFuncs(cpu), callees: map[string]uint32{}}
 	kernel := func(name string) uint32 {
 		for _, f := range KernelFuncs() {
 			if f.Name == name {
@@ -115,8 +115,8 @@ func newRuntime(cpu CPU) *runtime {
 	r.resolve, r.fault = kernel(FuncResolve), kernel(FuncFault)
 	for _, h := range r.helpers {
 		for _, name := range h.calls {
-			if _, ok := r.imported[name]; !ok {
-				r.imported[name] = kernel(name)
+			if _, ok := r.callees[name]; !ok {
+				r.callees[name] = kernel(name)
 			}
 		}
 	}
@@ -150,8 +150,9 @@ func (rt *runtime) finish(dispatch func() wasm.Func) {
 	m.Export(ExportLoadContext, wasm.KindFunc, m.AddFunc(loadContext(rt.cpu, global, addrToNone)))
 	for _, h := range rt.helpers {
 		b := wasm.NewBody(len(h.Params))
-		h.build(b, rt.imported)
-		m.Export(h.Name, wasm.KindFunc, m.AddFunc(b.Func(m.Type(h.Params, h.Results), h.Name)))
+		h.build(b, rt.callees)
+		rt.callees[h.Name] = m.AddFunc(b.Func(m.Type(h.Params, h.Results), h.Name))
+		m.Export(h.Name, wasm.KindFunc, rt.callees[h.Name])
 	}
 }
 

@@ -29,7 +29,7 @@ type Generator struct {
 var unfit = map[x86asm.Op]bool{
 	x86asm.IRET: true, x86asm.IRETD: true, x86asm.IRETQ: true, x86asm.LRET: true, x86asm.LCALL: true, x86asm.LJMP: true,
 	x86asm.SYSRET: true, x86asm.SYSEXIT: true, x86asm.INTO: true,
-	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true, x86asm.LDMXCSR: true,
+	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true, x86asm.LDMXCSR: true, x86asm.VLDMXCSR: true,
 	x86asm.FXRSTOR: true, x86asm.FXRSTOR64: true, x86asm.FXSAVE: true, x86asm.FXSAVE64: true,
 }
 
@@ -54,6 +54,7 @@ func NewGenerator(seed uint64, want func(x86asm.Op) bool) *Generator {
 			}
 		}
 	}
+	g.probeVEX(rows)
 	for op := range g.templates {
 		g.ops = append(g.ops, op)
 	}
@@ -119,6 +120,9 @@ func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 		return Case{}, in, false
 	}
 	code = code[:in.Len]
+	if !g.gathers(in) {
+		return Case{}, in, false
+	}
 	if target, ok := in.DirectTarget(); ok && (target >= CodeAt && target < CodeAt+uint64(in.Len) || target >= 1<<32) {
 		return Case{}, in, false
 	}
@@ -252,6 +256,7 @@ func (g *Generator) state() *interp.State {
 	for i := range guestabi.Reg(guestabi.NumXMM) {
 		kind := g.rng.IntN(4)
 		st.Regs[guestabi.XMM0+i] = interp.Val{Lo: g.word64(kind), Hi: g.word64(kind)}
+		st.Regs[guestabi.YMMH0+i] = interp.Val{Lo: g.word64(kind), Hi: g.word64(kind)}
 	}
 	for _, f := range []guestabi.Reg{guestabi.CF, guestabi.PF, guestabi.AF, guestabi.ZF, guestabi.SF, guestabi.OF} {
 		st.Regs[f].Lo = uint64(g.rng.IntN(2))
@@ -302,6 +307,7 @@ func (g *Generator) aim(st *interp.State, in *x86.Inst) {
 			continue
 		}
 		g.pointAt(st, m, target)
+		g.indices(st, m)
 		break
 	}
 	for off := target; off < target+64 && off+8 <= MemAt+MemSize; off += 8 {

@@ -46,7 +46,7 @@ var notInSequences = map[x86asm.Op]bool{
 	x86asm.UD2: true, x86asm.UD1: true, x86asm.UD0: true, x86asm.RET: true, x86asm.CALL: true, x86asm.JMP: true,
 	x86asm.FPREM: true, x86asm.FPREM1: true, x86asm.POPF: true, x86asm.POPFD: true, x86asm.POPFQ: true,
 	x86asm.LEAVE: true, x86asm.ENTER: true,
-	x86asm.STMXCSR: true, x86asm.FLDCW: true, x86asm.FLDENV: true, x86asm.FRSTOR: true,
+	x86asm.STMXCSR: true, x86asm.VSTMXCSR: true, x86asm.FLDCW: true, x86asm.FLDENV: true, x86asm.FRSTOR: true,
 }
 
 // code assembles s.
