@@ -281,3 +281,40 @@ func TestBadUnitsAreRefused(t *testing.T) {
 		t.Errorf("no module: %v", err)
 	}
 }
+
+// TestOneProcessor wants one for all units, which travels with the megabinary.
+func TestOneProcessor(t *testing.T) {
+	forCPU := func(name, cpu string) []byte {
+		return newUnit(t, name, func(_ *wasm.Module, r *artifact.UnitReport) { r.CPU = cpu })
+	}
+	hasYMM := func(linked *linkmegabinary.Linked) bool {
+		data, err := linked.Encode(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := wasm.Decode(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, ok := m.FindExport(guestabi.YMMH0.String())
+		return ok
+	}
+	linked, err := linkmegabinary.Link([][]byte{forCPU("a", "x86-64-v3"), forCPU("b", "x86-64-v3")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if linked.Units[0].CPU != "x86-64-v3" || linked.Units[1].CPU != "x86-64-v3" || !hasYMM(linked) {
+		t.Errorf("ymm registers: %v, units %+v", hasYMM(linked), linked.Units)
+	}
+	if linked, err = linkmegabinary.Link([][]byte{forCPU("a", "")}); err != nil {
+		t.Fatal(err)
+	}
+	if linked.Units[0].CPU != "" || hasYMM(linked) {
+		t.Error("a megabinary for x86-64-v2 has ymm registers")
+	}
+	for _, other := range []string{"", "x86-64-v9"} {
+		if _, err := linkmegabinary.Link([][]byte{forCPU("a", "x86-64-v3"), forCPU("b", other)}); err == nil || !strings.Contains(err.Error(), "x86-64-v3") {
+			t.Errorf("units for x86-64-v3 and %q: %v", other, err)
+		}
+	}
+}
