@@ -47,8 +47,15 @@ type trapSites struct {
 
 // functionSites leads from native code to wasm code.
 type functionSites struct {
-	native []int // sorted
-	wasm   []int // offsets in the function's code
+	native []int             // sorted
+	wasm   []int             // offsets in the function's code
+	found  map[int]foundSite // what was looked up, by offset
+}
+
+// foundSite is what find returns.
+type foundSite struct {
+	guestabi.CodePlace
+	host string
 }
 
 // nativeSite is where wazero stopped.
@@ -216,8 +223,15 @@ func (t *trapSites) find(ctx context.Context, f, g api.Function, overflowed bool
 		return p, "", errPlace
 	}
 	at := site{native.function, sites.wasm[i]}
-	p, err = t.lookUp(at)
-	return p, t.callee(at), err
+	found, ok := sites.found[at.offset]
+	if !ok {
+		if found.CodePlace, err = t.lookUp(at); err != nil {
+			return p, "", err
+		}
+		found.host = t.callee(at)
+		sites.found[at.offset] = found
+	}
+	return found.CodePlace, found.host, nil
 }
 
 // read decodes the part.
@@ -303,7 +317,7 @@ func readSites(module reflect.Value, begin uintptr, native nativeSite) (*functio
 			return nil, fmt.Errorf("%w: function %d has %d bytes of code, %d when compiled alone", errPlace, native.function, native.size, end)
 		}
 	}
-	s := &functionSites{}
+	s := &functionSites{found: map[int]foundSite{}}
 	first := int(to.Index(0).Uint())
 	for i := range from.Len() {
 		at := uintptr(from.Index(i).Uint()) - begin
