@@ -39,9 +39,9 @@ func newProfileCmd(a *app) *cobra.Command {
 tasks does many times a second, and list the guest functions by time.
 
 Which function a task is in is exact at each look: its code is compiled with marks
-at the start of each function and after each call, which slow calls down a little.
-The times are statistical: time between two looks counts for the function that the
-second one finds. SELF is guest code that runs; HOST is the time in which the
+at the start of each function and after each call, anew each time. The times are
+statistical, and by the clock: time between two looks counts for the function that
+the second one finds, also if the machine was busy with something else. SELF is guest code that runs; HOST is the time in which the
 function waited for the host: system calls, sleep, and compiling code when it is
 first needed. Guest code between two functions is [calls]. Functions without a
 symbol are f_ADDRESS. There are no call stacks.
