@@ -234,6 +234,9 @@ func (b *bench) micro() error {
 		{"getpid", "getpid", []string{"1000000"}},
 		{"fork and wait", "fork", []string{"300"}},
 		{"fork and wait, 4 MiB written", "fork", []string{"300", "4096"}},
+		{"pipe, a byte written and read", "pipe", []string{"200000"}},
+		{"TCP round trip over loopback", "tcp", []string{"10000"}},
+		{"TCP over loopback, per MiB of 1 GiB", "tcp", []string{"1", "1024"}},
 	} {
 		sides := b.sides(image)
 		samples, err := alternate(sides, b.rounds, m.program, m.args...)

@@ -86,8 +86,32 @@ static void cores(void) {
 	CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && !WCOREDUMP(status));
 }
 
+static void note(int sig) { (void)sig; }
+
+// masks shows that the mask of ppoll ends with it, though it waited.
+static void masks(void) {
+	sigset_t usr2;
+	sigemptyset(&usr2);
+	sigaddset(&usr2, SIGUSR2);
+	struct sigaction sa = {.sa_handler = note};
+	sigaction(SIGUSR2, &sa, NULL);
+	struct timespec t = {0, 20000000};
+	CHECK(ppoll(NULL, 0, &t, &usr2) == 0);
+	sigset_t now;
+	CHECK(sigprocmask(SIG_BLOCK, NULL, &now) == 0 && !sigismember(&now, SIGUSR2));
+	if (fork() == 0) {
+		usleep(50000);
+		kill(getppid(), SIGUSR2);
+		_exit(0);
+	}
+	t.tv_sec = 10;
+	ERR(ppoll(NULL, 0, &t, NULL), EINTR);
+	wait(NULL);
+}
+
 int main(void) {
 	alarm(50);
+	masks();
 	signalfds();
 	pidfds();
 	cores();

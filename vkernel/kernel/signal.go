@@ -240,12 +240,13 @@ func (t *Task) mustExit() bool {
 }
 
 // hasWork reports whether there is anything to handle before guest code runs;
-// it clears work if not. c.mu is held.
+// it clears work if not, unless the syscall's exit has a mask to restore. c.mu
+// is held.
 func (t *Task) hasWork() bool {
 	if t.mustExit() || t.tg.stopped || (t.sig.pending.set|t.tg.pending.set)&^t.sig.blocked != 0 {
 		return true
 	}
-	t.work.Store(false)
+	t.work.Store(t.sig.haveSaved)
 	return false
 }
 

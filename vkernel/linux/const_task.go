@@ -44,6 +44,8 @@ const (
 	P_PID       = 1
 	P_PGID      = 2
 	P_PIDFD     = 3
+
+	STICKY_TIMEOUTS = 0x4000000 // of personality(2): select writes no time back
 )
 
 // Resources of getrlimit(2).

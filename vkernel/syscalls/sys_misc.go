@@ -354,8 +354,8 @@ func getcpu(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return 0, nil
 }
 
-// personality implements personality(2): it is kept, inherited and without
-// effect.
+// personality implements personality(2): it is kept and inherited; of its flags,
+// STICKY_TIMEOUTS has an effect.
 func personality(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const query = 0xffff_ffff
 	if v := a.Uint(0); v != query {

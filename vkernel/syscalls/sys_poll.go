@@ -209,7 +209,7 @@ func ppoll(t *kernel.Task, a kernel.Args) (uint64, error) {
 // putLeft writes the time that is left. Where it cannot, Linux says nothing
 // either.
 func putLeft(t *kernel.Task, addr uint64, o timeout) {
-	if addr == 0 {
+	if addr == 0 || t.ThreadGroup().Personality()&linux.STICKY_TIMEOUTS != 0 {
 		return
 	}
 	var b [linux.TimespecSize]byte
@@ -328,7 +328,7 @@ func selectFDs(t *kernel.Task, a kernel.Args) (uint64, error) {
 		o = timeoutOf(ts.Nanos())
 	}
 	n, err := doSelect(t, a.Int(0), [3]uint64{a[1], a[2], a[3]}, o)
-	if a.Addr(4) != 0 {
+	if a.Addr(4) != 0 && t.ThreadGroup().Personality()&linux.STICKY_TIMEOUTS == 0 {
 		left := o.left()
 		tv := linux.Timeval{Sec: left.Sec, Usec: left.Nsec / 1000}
 		var b [linux.TimevalSize]byte

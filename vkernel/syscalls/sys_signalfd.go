@@ -1,6 +1,9 @@
 package syscalls
 
 import (
+	"path"
+	"strconv"
+
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
 )
@@ -56,11 +59,32 @@ func pidfdOf(t *kernel.Task, fd int32) (*kernel.PidFD, error) {
 		return nil, err
 	}
 	defer d.DecRef()
-	f, ok := d.File().(*kernel.PidFD)
-	if !ok {
-		return nil, linux.EBADF
+	if f, ok := d.File().(*kernel.PidFD); ok {
+		return f, nil
 	}
-	return f, nil
+	return nil, linux.EBADF
+}
+
+// pidfdOrProc is pidfdOf that takes the folder /proc/PID, too, as
+// pidfd_send_signal does.
+func pidfdOrProc(t *kernel.Task, fd int32) (*kernel.PidFD, error) {
+	f, err := pidfdOf(t, fd)
+	if err == nil {
+		return f, nil
+	}
+	d, derr := t.Files().Get(fd)
+	if derr != nil {
+		return nil, derr
+	}
+	defer d.DecRef()
+	if i := d.Inode(); i == nil || i.Filesystem().Type() != "proc" {
+		return nil, err
+	}
+	pid, perr := strconv.Atoi(path.Base(d.Describe(t.FS().Root())))
+	if perr != nil {
+		return nil, err
+	}
+	return t.OpenPid(pid, linux.Stat{})
 }
 
 // pidfdSendSignal implements pidfd_send_signal(2).
@@ -69,7 +93,7 @@ func pidfdSendSignal(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if a.Uint(3) != 0 {
 		return 0, linux.EINVAL
 	}
-	f, err := pidfdOf(t, a.Int(0))
+	f, err := pidfdOrProc(t, a.Int(0))
 	if err != nil {
 		return 0, err
 	}

@@ -149,7 +149,7 @@ func rows() map[int]Row {
 		129: full("rt_sigqueueinfo", rtSigqueueinfo, strace.Int, strace.Signal, strace.Addr),
 		130: full("rt_sigsuspend", rtSigsuspend, strace.SigSet, strace.Size),
 		131: full("sigaltstack", sigaltstack, strace.Addr, strace.Addr),
-		135: partial("It is kept and has no effect.", "personality", personality, strace.Hex),
+		135: partial("It is kept; only STICKY_TIMEOUTS has an effect.", "personality", personality, strace.Hex),
 		140: full("getpriority", getpriority, strace.Int, strace.Int),
 		141: partial("The value is kept and has no effect.", "setpriority", setpriority, strace.Int, strace.Int, strace.Int),
 		142: partial("Priority 0 only.", "sched_setparam", schedSetparam, strace.Int, strace.Addr),

@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"compress/gzip"
 	"fmt"
 	"strconv"
 	"strings"
@@ -77,6 +78,7 @@ func (fs *FS) rootTable() table {
 	return table{
 		"cmdline":     fs.fixed("megabinary\n"),
 		"cpuinfo":     fs.text(fs.cpuinfo),
+		"config.gz":   fs.text(configGz),
 		"devices":     fs.fixed("Character devices:\n  1 mem\n  5 /dev/tty\n136 pts\n\nBlock devices:\n"),
 		"filesystems": fs.fixed("nodev\tproc\nnodev\ttmpfs\nnodev\toverlay\n"),
 		"loadavg":     fs.text(fs.loadavg),
@@ -133,6 +135,23 @@ func (fs *FS) lookupRoot(name string) (vfs.Inode, error) {
 		return nil, linux.ENOENT
 	}
 	return fs.processDir(pid)
+}
+
+// options are what of Linux's configuration there is something like here.
+const options = "64BIT BLOCK BINFMT_ELF BINFMT_SCRIPT ADVISE_SYSCALLS EPOLL EVENTFD FILE_LOCKING FUTEX HIGH_RES_TIMERS " +
+	"INET IPV6 MEMFD_CREATE MMU MULTIUSER NET OVERLAY_FS POSIX_TIMERS PRINTK PROC_FS SHMEM SIGNALFD SMP SYSVIPC TIMERFD TMPFS UNIX X86_64"
+
+// configGz is the kernel's configuration as /proc/config.gz has it.
+func configGz() string {
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	for _, o := range strings.Fields(options) {
+		fmt.Fprintf(z, "CONFIG_%s=y\n", o)
+	}
+	if err := z.Close(); err != nil {
+		panic("BUG: compressing to memory failed: " + err.Error())
+	}
+	return b.String()
 }
 
 // parseID reads a pid or descriptor as procfs spells it.

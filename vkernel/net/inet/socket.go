@@ -248,9 +248,6 @@ func (s *Socket) Send(_ *vfs.Caller, m *socket.Message, flags uint32) (int, erro
 	if flags&linux.MSG_OOB != 0 {
 		return 0, linux.EOPNOTSUPP
 	}
-	if len(m.Files) > 0 || m.Creds != nil {
-		return 0, linux.EINVAL
-	}
 	o := tcpip.WriteOptions{More: flags&linux.MSG_MORE != 0, EndOfRecord: flags&linux.MSG_EOR != 0, Atomic: !s.stream()}
 	if m.Addr != nil && !s.stream() {
 		if len(m.Addr) >= 2 && binary.LittleEndian.Uint16(m.Addr) == linux.AF_UNSPEC && s.Family == linux.AF_INET && len(m.Addr) >= linux.SizeofSockaddrIn {
