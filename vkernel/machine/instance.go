@@ -2,9 +2,10 @@ package machine
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
@@ -210,18 +211,13 @@ func (m *wazeroMachine) resolveImport(name string) api.Module {
 	return nil
 }
 
-// generation is the word that tells all machines over a memory that units went.
-func (m *Memory) generation() []byte {
-	return m.bytes[guestabi.GenerationAt : guestabi.GenerationAt+4]
+// generationWord is what tells all machines over a memory that units went.
+func (m *Memory) generationWord() *uint32 {
+	return (*uint32)(unsafe.Pointer(&m.bytes[guestabi.GenerationAt])) // mappings are page aligned
 }
 
 // UnitsGone makes all machines over m ask again where units are.
-func (m *Memory) UnitsGone() {
-	m.places.Lock()
-	defer m.places.Unlock()
-	at := m.generation()
-	binary.NativeEndian.PutUint32(at, binary.NativeEndian.Uint32(at)+1)
-}
+func (m *Memory) UnitsGone() { atomic.AddUint32(m.generationWord(), 1) }
 
 // findPlaces finds the globals that remember writes.
 func (m *wazeroMachine) findPlaces() error {
@@ -249,7 +245,7 @@ func (m *wazeroMachine) findPlaces() error {
 // remember lets dispatch find a unit's code without asking. What was remembered
 // longest goes; all of it does if units are gone since.
 func (m *wazeroMachine) remember(low, size, unit uint32) {
-	if now := uint64(binary.NativeEndian.Uint32(m.mem.generation())); now != m.generation.Get() {
+	if now := uint64(atomic.LoadUint32(m.mem.generationWord())); now != m.generation.Get() {
 		for _, slot := range m.places {
 			slot[guestabi.PlaceSize].Set(0)
 		}

@@ -31,8 +31,6 @@ type Memory struct {
 
 	cas sync.Mutex // makes cas128 atomic against itself
 	one sync.Mutex // see wazeroMachine.one
-
-	places sync.Mutex // makes UnitsGone atomic
 }
 
 // pageSize is the size of a wasm page, in bytes.
