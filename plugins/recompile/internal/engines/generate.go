@@ -15,6 +15,7 @@ import (
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/plugins/recompile/internal/lift"
 	"megabinary.dev/plugins/recompile/internal/oracle"
+	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/x86"
 )
 
@@ -50,7 +51,7 @@ func NewGenerator(seed uint64) *Generator {
 	absent := map[x86asm.Op]bool{}
 	for _, f := range lift.Families() {
 		for op, row := range f.Rows {
-			absent[op] = row.Absent
+			absent[op] = row.Absent || f.CPU > guestabi.CPUv2
 		}
 	}
 	g.single = oracle.NewGenerator(seed, func(op x86asm.Op) bool { return !unfit.MatchString(op.String()) && !absent[op] })
