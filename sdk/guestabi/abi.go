@@ -110,6 +110,7 @@ const (
 	FuncDivS128   = "div_s128"
 	FuncCAS128    = "cas128"
 	FuncAtomic    = "atomic"
+	FuncSSE       = "sse"
 	FuncFXSave    = "fxsave"
 	FuncFXRstor   = "fxrstor"
 	FuncResolve   = "resolve"
@@ -141,6 +142,8 @@ func KernelFuncs() []Func {
 		{FuncCAS128, []Type{I32, I64, I64, I64, I64}, []Type{I64, I64}, "(guest address, expected lo, expected hi, new lo, new hi) -> (old lo, old hi); atomic"},
 		{FuncAtomic, []Type{I32, I32, I64, I64}, []Type{I64},
 			"(AtomicOp | bytes<<8, guest address, argument, replacement of cmpxchg) -> old value, zero-extended; a read-modify-write at any alignment, atomic if the host's processor can"},
+		{FuncSSE, []Type{I32, I32, I64, I64, I64, I64}, []Type{I64, I64, I32, I32},
+			"(code of x87.SSE, mxcsr, destination lo, hi, source lo, hi) -> (result lo, hi, mxcsr, 1 if an exception is not masked: the result is the destination then)"},
 		{FuncFXSave, []Type{I32, I32}, nil, "(guest address, mxcsr) writes the x87 part and MXCSR of the 512-byte area; the caller has stored the xmm registers"},
 		{FuncFXRstor, []Type{I32}, nil, "(guest address) loads the x87 part of the 512-byte area"},
 		{FuncResolve, []Type{I32}, []Type{I32}, "(pc) -> index of the admitted unit that holds pc, or -1. Called by the megabinary's dispatch."},
@@ -202,4 +205,5 @@ const (
 	FaultMiss        Fault = 6 // control went to code of an admitted unit that was not translated
 	FaultNotAdmitted Fault = 7 // control went to a unit that was not admitted
 	FaultOverflow    Fault = 8 // #OF
+	FaultSIMD        Fault = 9 // #XM: an exception that MXCSR does not mask; SIGFPE
 )

@@ -41,7 +41,7 @@ const (
 const (
 	FSBase   Reg = 23 + iota // i64
 	GSBase                   // i64
-	MXCSR                    // i32
+	MXCSR                    // i32; see MXCSRCareful
 	LastPC                   // i32: target of the last call or jump to another function: the place to go on after the wasm stack overflowed
 	Fuel                     // i32: loop back edges until the next safepoint
 	XMM0                     // v128; XMM0+i is xmm i
@@ -57,6 +57,11 @@ const (
 	YMMH0   Reg = 64 // v128; YMMH0+i is bits 255 to 128 of ymm i
 	EndRegs     = YMMH0 + NumXMM
 )
+
+// MXCSRCareful is the number of the bit of MXCSR above the processor's that says
+// that SSE code must round and collect exceptions as MXCSR says. While it is
+// clear, MXCSR is MXCSRInit and its exception flags are not kept.
+const MXCSRCareful = 16
 
 var regNames = [...]string{
 	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",

@@ -12,6 +12,7 @@ type unit struct {
 	flags   uint16 // exceptions raised
 	up      bool   // the last rounding went away from zero
 	inexact bool
+	odd     bool // round to odd: the last bit says that the result is not exact
 }
 
 // Rounding controls.
@@ -192,6 +193,9 @@ func (u *unit) roundAt(sign bool, hi, lo uint64, prec uint) (mant uint64, carry,
 	}
 	mant = hi &^ (1<<drop - 1)
 	inexact = half || sticky
+	if u.odd {
+		return mant | b2u(inexact)<<drop, false, inexact, false
+	}
 	if u.increments(sign, hi>>drop&1 != 0, half, sticky) {
 		mant += 1 << drop
 		return mant, mant == 0, inexact, true

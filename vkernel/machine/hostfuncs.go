@@ -13,6 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x87"
 )
 
 // hostFunc is one function of module guestabi.ModuleKernel. It takes its
@@ -39,6 +40,7 @@ func hostFuncs() map[string]hostFunc {
 		guestabi.FuncDivS128:   hostDivS128,
 		guestabi.FuncCAS128:    hostCAS128,
 		guestabi.FuncAtomic:    hostAtomic,
+		guestabi.FuncSSE:       hostSSE,
 		guestabi.FuncFXSave:    hostFXSave,
 		guestabi.FuncFXRstor:   hostFXRstor,
 		guestabi.FuncResolve:   hostResolve,
@@ -211,6 +213,14 @@ func hostX87(m *wazeroMachine, s []uint64) {
 		panic(fmt.Errorf("executing x87 opcode %#x: %w", uint32(s[0]), err))
 	}
 	s[0] = r
+}
+
+func hostSSE(_ *wazeroMachine, s []uint64) {
+	r, mxcsr, fault := x87.SSE(uint32(s[0]), uint32(s[1]), [2]uint64{s[2], s[3]}, [2]uint64{s[4], s[5]})
+	s[0], s[1], s[2], s[3] = r[0], r[1], uint64(mxcsr), 0
+	if fault {
+		s[3] = 1
+	}
 }
 
 // guestMemory gives the x87 unit access to memory.

@@ -7,6 +7,7 @@ import (
 
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x87"
 )
 
 // callHelper runs the host function in.Helper; Result instructions read what it
@@ -81,6 +82,9 @@ func (st *State) helper(name string, a []uint64) ([]uint64, error) {
 		return []uint64{uint64(r[0]), uint64(r[1]), uint64(r[2]), uint64(r[3])}, nil
 	case guestabi.FuncRDTSC:
 		return []uint64{st.TSC}, nil
+	case guestabi.FuncSSE:
+		r, mxcsr, fault := x87.SSE(uint32(a[0]), uint32(a[1]), [2]uint64{a[2], a[3]}, [2]uint64{a[4], a[5]})
+		return []uint64{r[0], r[1], uint64(mxcsr), b2u(fault)}, nil
 	case guestabi.FuncFXSave:
 		return nil, st.fxsave(uint32(a[0]), uint32(a[1]))
 	case guestabi.FuncFXRstor:

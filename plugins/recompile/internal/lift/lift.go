@@ -217,21 +217,15 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 	}
 	defer func() { l.atEnd[b.start] = l.origin }()
 	insts, err := l.decode(b, code)
-	for i, in := range insts {
-		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]
-		if err := l.liftInst(in); err != nil {
-			var unsupported *UnsupportedError
-			if !errors.As(err, &unsupported) {
-				panic(fmt.Sprintf("BUG: %s at %#x: %v", in.Op, in.PC, err))
-			}
-			report.add(unsupported)
-			l.fault(guestabi.FaultUndefined)
+	for start := 0; start < len(insts); {
+		end := start
+		for end < len(insts) && (end == start || !loadsMXCSR(insts[end-1].Op)) {
+			end++
+		}
+		if !l.liftRun(insts, start, end, report) {
 			return
 		}
-		report.Instructions++
-		if l.ended {
-			return
-		}
+		start = end
 	}
 	at := b.start
 	if n := len(insts); n > 0 {
@@ -244,6 +238,74 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 		return
 	}
 	l.goTo(at)
+}
+
+// liftRun lifts insts[start:end], between which nothing loads MXCSR: once, or
+// twice if their meaning depends on it. It reports whether control goes on after
+// them in the current block.
+func (l *Lifter) liftRun(insts []x86.Inst, start, end int, report *Report) bool {
+	depends := false
+	for i := start; i < end; i++ {
+		depends = depends || l.table[insts[i].Op].Careful != nil
+	}
+	if !depends {
+		return l.liftInsts(insts, start, end, report)
+	}
+	l.b.PC = uint32(insts[start].PC)
+	fast, careful := l.newBlock(), l.newBlock()
+	l.branch(l.careful(), careful, fast)
+	from := l.origin
+	var after *ir.Block
+	join := func(goesOn bool) {
+		if !goesOn {
+			return
+		}
+		if after == nil {
+			after = l.newBlock()
+		}
+		l.jump(after)
+	}
+	l.startBlock(careful)
+	l.origin, l.isCareful = from, true
+	join(l.liftInsts(insts, start, end, &Report{Unsupported: map[string]int{}}))
+	carefulOrigin := l.origin
+	l.isCareful = false
+	l.startBlock(fast)
+	l.origin = from
+	goesOn := l.liftInsts(insts, start, end, report)
+	agreed := l.origin
+	if agreed != carefulOrigin {
+		agreed = origin{}
+	}
+	join(goesOn)
+	if after != nil {
+		l.startBlock(after)
+	}
+	l.origin = agreed
+	return after != nil
+}
+
+// liftInsts lifts insts[start:end] and reports whether control goes on after
+// them in the current block.
+func (l *Lifter) liftInsts(insts []x86.Inst, start, end int, report *Report) bool {
+	for i := start; i < end; i++ {
+		in := insts[i]
+		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]
+		if err := l.liftInst(in); err != nil {
+			var unsupported *UnsupportedError
+			if !errors.As(err, &unsupported) {
+				panic(fmt.Sprintf("BUG: %s at %#x: %v", in.Op, in.PC, err))
+			}
+			report.add(unsupported)
+			l.fault(guestabi.FaultUndefined)
+			return false
+		}
+		report.Instructions++
+		if l.ended {
+			return false
+		}
+	}
+	return true
 }
 
 // decode decodes b up to its end, or to an instruction that it cannot decode,
@@ -294,7 +356,11 @@ func (l *Lifter) liftInst(in x86.Inst) error {
 	if in.Lock && !row.Lock {
 		return l.unsupported("LOCK prefix")
 	}
-	if err := row.Lift(l, in); err != nil {
+	meaning := row.Lift
+	if l.isCareful && row.Careful != nil {
+		meaning = row.Careful
+	}
+	if err := meaning(l, in); err != nil {
 		return err
 	}
 	if extra := l.wrote &^ (row.Writes | row.Undef); extra != 0 {

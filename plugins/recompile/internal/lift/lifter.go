@@ -69,6 +69,7 @@ type Lifter struct {
 	insts     []x86.Inst // of the guest block
 	deadAfter []Flags    // dead for each of insts
 	ended     bool       // the current block has its terminator
+	isCareful bool       // instructions that depend on MXCSR get their careful meaning
 }
 
 type address struct {

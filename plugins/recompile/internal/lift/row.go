@@ -29,6 +29,9 @@ type Row struct {
 	// Lift appends the meaning of in to the block. It returns an
 	// UnsupportedError for a form that it does not know.
 	Lift func(l *Lifter, in x86.Inst) error
+	// Careful is the meaning where MXCSR is not what it is at the start of a
+	// process; nil if the instruction does not depend on it.
+	Careful func(l *Lifter, in x86.Inst) error
 	// Reads, Writes and Undef are the status flags that the instruction reads,
 	// sets to a defined value and leaves undefined. A flag that is only written
 	// under a condition is both read and written. The lifter panics if Lift

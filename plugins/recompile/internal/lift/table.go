@@ -72,5 +72,13 @@ func merge(cpu guestabi.CPU) Table {
 			all[op] = row
 		}
 	}
+	for op, f := range carefulRows() {
+		row, ok := all[op]
+		if !ok {
+			panic(fmt.Sprintf("BUG: %s has a careful meaning and no row", op))
+		}
+		row.Careful = f
+		all[op] = row
+	}
 	return all
 }

@@ -10,10 +10,9 @@ import (
 	"megabinary.dev/sdk/x86"
 )
 
-// The instructions on xmm registers, SSE to SSE4.2. Limits: the exceptions that
-// MXCSR collects are not kept; rounding is to nearest whatever MXCSR says,
-// except where the instruction itself names the rounding; the alignment of
-// 16-byte operands is not checked; rcpps and rsqrtps give the correctly rounded
+// The instructions on xmm registers, SSE to SSE4.2. What depends on MXCSR has a
+// second meaning in table_mxcsr.go. Limits: the alignment of 16-byte operands is
+// not checked; rcpps and rsqrtps give the correctly rounded
 // quotient, whose error is smaller than that of any processor; forms on MMX
 // registers are not known.
 //
@@ -168,7 +167,8 @@ func sseStateRows() Table {
 			if !ok {
 				return l.unsupported("operand")
 			}
-			l.setReg(guestabi.MXCSR, l.opImm(ir.I32And, l.loadMem(ir.I32Load, m), 0xffff))
+			v := l.opImm(ir.I32And, l.loadMem(ir.I32Load, m), mxcsrBits)
+			l.setReg(guestabi.MXCSR, l.opImm(ir.I32Or, v, 1<<guestabi.MXCSRCareful))
 			return nil
 		}},
 		x86asm.STMXCSR: {Lift: func(l *Lifter, in x86.Inst) error {
@@ -176,7 +176,7 @@ func sseStateRows() Table {
 			if !ok {
 				return l.unsupported("operand")
 			}
-			l.storeMem(ir.I32Store, m, l.getReg(guestabi.MXCSR))
+			l.storeMem(ir.I32Store, m, l.mxcsr())
 			return nil
 		}},
 		x86asm.FXSAVE:    {Lift: liftFXSave},
@@ -193,6 +193,14 @@ const (
 	fxXMM   = 160
 )
 
+// mxcsrBits are the bits that MXCSR has in the processor.
+const mxcsrBits = 0xffff
+
+// mxcsr returns MXCSR as the processor has it.
+func (l *Lifter) mxcsr() ir.Value {
+	return l.opImm(ir.I32And, l.getReg(guestabi.MXCSR), mxcsrBits)
+}
+
 func liftFXSave(l *Lifter, in x86.Inst) error {
 	m, ok := in.Args[0].(x86asm.Mem)
 	if !ok {
@@ -202,7 +210,7 @@ func liftFXSave(l *Lifter, in x86.Inst) error {
 	for i := range int32(guestabi.NumXMM) {
 		l.store(ir.V128Store, addr, fxXMM+16*i, l.getReg(guestabi.XMM0+ir.Reg(i)))
 	}
-	l.b.Helper(guestabi.FuncFXSave, addr, l.getReg(guestabi.MXCSR))
+	l.b.Helper(guestabi.FuncFXSave, addr, l.mxcsr())
 	return nil
 }
 
@@ -216,11 +224,15 @@ func liftFXRstor(l *Lifter, in x86.Inst) error {
 	for i := range v {
 		v[i] = l.load(ir.V128Load, addr, int32(fxXMM+16*i))
 	}
-	mxcsr := l.opImm(ir.I32And, l.load(ir.I32Load, addr, fxMXCSR), 0xffff)
+	mxcsr := l.opImm(ir.I32And, l.load(ir.I32Load, addr, fxMXCSR), mxcsrBits)
+	old := l.getReg(guestabi.MXCSR)
+	differs := l.b.Op(ir.I32Ne, l.opImm(ir.I32And, old, mxcsrBits), mxcsr)
+	// ld.so saves and restores what it finds: that changes nothing.
+	careful := l.b.Op(ir.I32Or, l.opImm(ir.I32And, old, 1<<guestabi.MXCSRCareful), l.opImm(ir.I32Shl, differs, guestabi.MXCSRCareful))
 	l.b.Helper(guestabi.FuncFXRstor, addr)
 	for i := range v {
 		l.setReg(guestabi.XMM0+ir.Reg(i), v[i])
 	}
-	l.setReg(guestabi.MXCSR, mxcsr)
+	l.setReg(guestabi.MXCSR, l.b.Op(ir.I32Or, mxcsr, careful))
 	return nil
 }

@@ -1,0 +1,182 @@
+package lift
+
+import (
+	"golang.org/x/arch/x86/x86asm"
+
+	"megabinary.dev/plugins/recompile/internal/ir"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
+	"megabinary.dev/sdk/x87"
+)
+
+// Wasm rounds to nearest and keeps no exception flags, which is what MXCSR asks
+// for at the start of a process. So each instruction that depends on MXCSR has
+// two meanings: that of its row, and a careful one, which has the host compute
+// under MXCSR. A block with such instructions is lifted both ways, and begins by
+// asking which one is wanted: guestabi.MXCSRCareful in the register says so, and
+// whatever loads MXCSR sets it.
+
+// scalarSSE and packedSSE are the codes of an operation's four forms, less the
+// operation.
+const (
+	ss = 0
+	sd = x87.SSEDouble
+	ps = x87.SSEPacked
+	pd = x87.SSEPacked | x87.SSEDouble
+)
+
+// carefulRows returns the careful meanings.
+func carefulRows() map[x86asm.Op]handler {
+	t := map[x86asm.Op]handler{
+		x86asm.CMPPS: carefulPacked(x87.SSECompare | ps), x86asm.CMPPD: carefulPacked(x87.SSECompare | pd),
+		x86asm.CMPSS: carefulScalar(x87.SSECompare | ss), x86asm.CMPSD_XMM: carefulScalar(x87.SSECompare | sd),
+		x86asm.ROUNDPS: carefulPacked(x87.SSERound | ps), x86asm.ROUNDPD: carefulPacked(x87.SSERound | pd),
+		x86asm.ROUNDSS: carefulScalar(x87.SSERound | ss), x86asm.ROUNDSD: carefulScalar(x87.SSERound | sd),
+		x86asm.ADDSUBPS: carefulPacked(x87.SSEAddSub | ps), x86asm.ADDSUBPD: carefulPacked(x87.SSEAddSub | pd),
+		x86asm.HADDPS: carefulPacked(x87.SSEHAdd | ps), x86asm.HADDPD: carefulPacked(x87.SSEHAdd | pd),
+		x86asm.HSUBPS: carefulPacked(x87.SSEHSub | ps), x86asm.HSUBPD: carefulPacked(x87.SSEHSub | pd),
+		x86asm.DPPS: carefulPacked(x87.SSEDot | ps), x86asm.DPPD: carefulPacked(x87.SSEDot | pd),
+		x86asm.COMISS: carefulFlags(ss, 1), x86asm.COMISD: carefulFlags(sd, 1),
+		x86asm.UCOMISS: carefulFlags(ss, 0), x86asm.UCOMISD: carefulFlags(sd, 0),
+		x86asm.CVTSS2SD: carefulScalar(x87.SSEToFloat | ss), x86asm.CVTSD2SS: carefulScalar(x87.SSEToFloat | sd),
+		x86asm.CVTPS2PD: carefulPacked(x87.SSEToFloat | ps), x86asm.CVTPD2PS: carefulPacked(x87.SSEToFloat | pd),
+		x86asm.CVTDQ2PS: carefulPacked(x87.SSEFromInt32 | ps),
+		x86asm.CVTPS2DQ: carefulPacked(x87.SSEToInt32 | ps), x86asm.CVTPD2DQ: carefulPacked(x87.SSEToInt32 | pd),
+		x86asm.CVTTPS2DQ: carefulPacked(x87.SSEToInt32 | ps | 1<<x87.SSEImmShift), x86asm.CVTTPD2DQ: carefulPacked(x87.SSEToInt32 | pd | 1<<x87.SSEImmShift),
+		x86asm.CVTSI2SS: carefulFromInt(ss), x86asm.CVTSI2SD: carefulFromInt(sd),
+		x86asm.CVTSS2SI: carefulToInt(ss, 0), x86asm.CVTSD2SI: carefulToInt(sd, 0),
+		x86asm.CVTTSS2SI: carefulToInt(ss, 1), x86asm.CVTTSD2SI: carefulToInt(sd, 1),
+	}
+	for op, mnemonics := range map[x87.SSEOp][4]x86asm.Op{
+		x87.SSEAdd:  {x86asm.ADDSS, x86asm.ADDSD, x86asm.ADDPS, x86asm.ADDPD},
+		x87.SSESub:  {x86asm.SUBSS, x86asm.SUBSD, x86asm.SUBPS, x86asm.SUBPD},
+		x87.SSEMul:  {x86asm.MULSS, x86asm.MULSD, x86asm.MULPS, x86asm.MULPD},
+		x87.SSEDiv:  {x86asm.DIVSS, x86asm.DIVSD, x86asm.DIVPS, x86asm.DIVPD},
+		x87.SSEMin:  {x86asm.MINSS, x86asm.MINSD, x86asm.MINPS, x86asm.MINPD},
+		x87.SSEMax:  {x86asm.MAXSS, x86asm.MAXSD, x86asm.MAXPS, x86asm.MAXPD},
+		x87.SSESqrt: {x86asm.SQRTSS, x86asm.SQRTSD, x86asm.SQRTPS, x86asm.SQRTPD},
+	} {
+		t[mnemonics[0]], t[mnemonics[1]] = carefulScalar(op|ss), carefulScalar(op|sd)
+		t[mnemonics[2]], t[mnemonics[3]] = carefulPacked(op|ps), carefulPacked(op|pd)
+	}
+	return t
+}
+
+// underMXCSR has the host compute and returns the result's halves. After an
+// exception that is not masked the result is a, and raised is to be called when
+// it has been written.
+func (l *Lifter) underMXCSR(code uint32, a, b [2]ir.Value) (r [2]ir.Value, raised func()) {
+	out := l.b.Helper(guestabi.FuncSSE, l.b.I32(int32(code)), l.getReg(guestabi.MXCSR), a[0], a[1], b[0], b[1])
+	l.setReg(guestabi.MXCSR, out[2])
+	return [2]ir.Value{out[0], out[1]}, func() { l.faultIf(out[3], guestabi.FaultSIMD) }
+}
+
+func (l *Lifter) halves(v ir.Value) [2]ir.Value {
+	return [2]ir.Value{l.b.OpImm(ir.I64x2ExtractLane, 0, v), l.b.OpImm(ir.I64x2ExtractLane, 1, v)}
+}
+
+// low returns the lowest element of an xmm register, or memory, as an i64.
+func (l *Lifter) low(double bool, a x86asm.Arg) [2]ir.Value {
+	zero := l.b.I64(0)
+	m, isMem := a.(x86asm.Mem)
+	switch {
+	case isMem && double:
+		return [2]ir.Value{l.loadMem(ir.I64Load, m), zero}
+	case isMem:
+		return [2]ir.Value{l.loadMem(ir.I64Load32U, m), zero}
+	case double:
+		return [2]ir.Value{l.b.Op(ir.I64ReinterpretF64, l.b.OpImm(ir.F64x2ExtractLane, 0, l.getXMM(a))), zero}
+	}
+	return [2]ir.Value{l.extendU(l.b.Op(ir.I32ReinterpretF32, l.b.OpImm(ir.F32x4ExtractLane, 0, l.getXMM(a)))), zero}
+}
+
+// setLow replaces the lowest element of an xmm register.
+func (l *Lifter) setLow(double bool, a x86asm.Arg, v ir.Value) {
+	if double {
+		l.setScalar(&f64Ops, a, l.b.Op(ir.F64ReinterpretI64, v))
+		return
+	}
+	l.setScalar(&f32Ops, a, l.b.Op(ir.F32ReinterpretI32, l.wrap(v)))
+}
+
+// withImm adds the instruction's immediate, if it has one, to code.
+func withImm(code x87.SSEOp, in x86.Inst) uint32 {
+	return uint32(code) | uint32(imm8(in))<<x87.SSEImmShift
+}
+
+func carefulPacked(code x87.SSEOp) handler {
+	return onXMM(func(l *Lifter, in x86.Inst) {
+		size := 16
+		if in.Op == x86asm.CVTPS2PD {
+			size = 8
+		}
+		b := l.halves(l.vecBytes(in.Args[1], size))
+		r, raised := l.underMXCSR(withImm(code, in), l.halves(l.getXMM(in.Args[0])), b)
+		l.setXMM(in.Args[0], l.b.OpImm(ir.I64x2ReplaceLane, 1, l.b.Op(ir.I64x2Splat, r[0]), r[1]))
+		raised()
+	})
+}
+
+func carefulScalar(code x87.SSEOp) handler {
+	from := code&x87.SSEDouble != 0
+	to := from != (code&0xff == x87.SSEToFloat)
+	return onXMM(func(l *Lifter, in x86.Inst) {
+		b := l.low(from, in.Args[1])
+		r, raised := l.underMXCSR(withImm(code, in), l.low(to, in.Args[0]), b)
+		l.setLow(to, in.Args[0], r[0])
+		raised()
+	})
+}
+
+func carefulFlags(form x87.SSEOp, signals uint32) handler {
+	double := form&x87.SSEDouble != 0
+	return onXMM(func(l *Lifter, in x86.Inst) {
+		b := l.low(double, in.Args[1])
+		r, raised := l.underMXCSR(uint32(x87.SSECompareI|form)|signals<<x87.SSEImmShift, l.low(double, in.Args[0]), b)
+		v := l.wrap(r[0])
+		l.clearFlags(OF | SF | AF)
+		l.setFlag(ZF, l.bit(v, 0))
+		l.setFlag(PF, l.bit(v, 1))
+		l.setFlag(CF, l.bit(v, 2))
+		raised()
+	})
+}
+
+func carefulFromInt(form x87.SSEOp) handler {
+	double := form&x87.SSEDouble != 0
+	return onXMM(func(l *Lifter, in x86.Inst) {
+		op, v := x87.SSEFromInt32, l.get(in.Args[1])
+		if l.width(in.Args[1]) == 64 {
+			op = x87.SSEFromInt64
+		} else {
+			v = l.extendU(v)
+		}
+		r, raised := l.underMXCSR(uint32(op|form), l.low(double, in.Args[0]), [2]ir.Value{v, l.b.I64(0)})
+		l.setLow(double, in.Args[0], r[0])
+		raised()
+	})
+}
+
+func carefulToInt(form x87.SSEOp, truncates uint32) handler {
+	return onXMM(func(l *Lifter, in x86.Inst) {
+		reg, w, _, _ := gpr(in.Args[0].(x86asm.Reg))
+		op := x87.SSEToInt32
+		if w == 64 {
+			op = x87.SSEToInt64
+		}
+		b := l.low(form&x87.SSEDouble != 0, in.Args[1])
+		r, raised := l.underMXCSR(uint32(op|form)|truncates<<x87.SSEImmShift, [2]ir.Value{l.getReg(reg), l.b.I64(0)}, b)
+		l.setReg(reg, r[0])
+		raised()
+	})
+}
+
+// careful reports whether the careful meanings are wanted.
+func (l *Lifter) careful() ir.Value {
+	return l.opImm(ir.I32ShrU, l.getReg(guestabi.MXCSR), guestabi.MXCSRCareful)
+}
+
+// loadsMXCSR reports whether op may change which meanings are wanted.
+func loadsMXCSR(op x86asm.Op) bool {
+	return op == x86asm.LDMXCSR || op == x86asm.FXRSTOR || op == x86asm.FXRSTOR64
+}
