@@ -253,27 +253,30 @@ func (e *sse) round(f small, r Float80) uint64 {
 	u := unit{rc: e.rc()}
 	v := u.narrow(f, r)
 	if cl := r.class(); cl == clNormal || cl == clDenormal {
-		masked := e.mxcsr>>mxMasks&swUE != 0
-		switch tiny := e.tiny(f, r); {
-		case tiny && !masked:
-			u.flags |= swUE
+		tiny, inexact := e.unbounded(f, r)
+		unmasked := ^uint16(e.mxcsr >> mxMasks)
+		switch {
+		case tiny && unmasked&swUE != 0:
+			u.flags = swUE | swPE*uint16(b2u(inexact))
 		case tiny && e.mxcsr&mxFTZ != 0:
 			u.flags |= swUE | swPE
 			v &= 1 << (f.size() - 1)
+		case u.flags&swOE != 0 && unmasked&swOE != 0:
+			u.flags = swOE | swPE*uint16(b2u(inexact))
 		}
 	}
 	e.flags |= u.flags &^ swIE
 	return v
 }
 
-// tiny reports whether r, rounded as if the exponent had no bounds, lies below
-// the normal numbers of f.
-func (e *sse) tiny(f small, r Float80) bool {
+// unbounded rounds r as if the exponent had no bounds: tiny says that the result
+// lies below the normal numbers of f.
+func (e *sse) unbounded(f small, r Float80) (tiny, inexact bool) {
 	exp, mant := r.finite()
 	exp += f.bias() - expBias
 	u := unit{rc: e.rc()}
-	_, carry, _, _ := u.roundAt(r.sign(), mant, 0, f.frac+1)
-	return exp <= 0 && !(exp == 0 && carry)
+	_, carry, inexact, _ := u.roundAt(r.sign(), mant, 0, f.frac+1)
+	return exp <= 0 && !(exp == 0 && carry), inexact
 }
 
 // choose is minss and its like: the source if the comparison does not hold.

@@ -14,6 +14,7 @@ const (
 	fxSize      = 512
 	fxMXCSR     = 24
 	fxMXCSRMask = 28
+	mxcsrBits   = 1<<guestabi.MXCSRCareful - 1 // those of the processor
 	fxXMM       = 160
 
 	swMagic1       = 464 // FP_XSTATE_MAGIC1
@@ -42,7 +43,7 @@ func signalFrameSize(cpu guestabi.CPU) uint64 {
 func marshalFPState(cpu guestabi.CPU, c *guestabi.Context, x machine.X87State) []byte {
 	b := make([]byte, fpStateSize(cpu))
 	x.MarshalFXSave(b)
-	le.PutUint32(b[fxMXCSR:], c.MXCSR)
+	le.PutUint32(b[fxMXCSR:], c.MXCSR&mxcsrBits)
 	le.PutUint32(b[fxMXCSRMask:], 0xffff)
 	for i := range c.XMM {
 		copy(b[fxXMM+16*i:], c.XMM[i][:])
@@ -97,7 +98,12 @@ func (t *Task) loadFPState(fp uint64, c *guestabi.Context) error {
 	} else {
 		t.machine.X87().UnmarshalFXSave(fx[:])
 	}
-	c.MXCSR = le.Uint32(fx[fxMXCSR:]) & 0xffff
+	// What the handler, or whoever wrote the frame, asks of MXCSR stays.
+	careful := c.MXCSR &^ mxcsrBits
+	if c.MXCSR = le.Uint32(fx[fxMXCSR:]) & mxcsrBits; c.MXCSR != guestabi.MXCSRInit {
+		careful = 1 << guestabi.MXCSRCareful
+	}
+	c.MXCSR |= careful
 	for i := range c.XMM {
 		if features&guestabi.XCR0SSE == 0 {
 			clear(c.XMM[i][:])

@@ -25,6 +25,8 @@ const (
 	vectorUD = 6
 	vectorGP = 13
 	vectorPF = 14
+	vectorMF = 16
+	vectorXM = 19
 
 	pfWrite = 1 << 1
 	pfUser  = 1 << 2
@@ -177,6 +179,12 @@ func (t *Task) faultInfo(f guestabi.Fault, pc guestabi.PC) (linux.Siginfo, guest
 		i.Signo, i.Code = linux.SIGFPE, linux.FPE_INTDIV
 		i.SetAddr(uint64(pc))
 		e.vector = vectorDE
+	case guestabi.FaultSIMD:
+		var c guestabi.Context
+		t.machine.SaveContext(&c)
+		i.Signo, i.Code = linux.SIGFPE, floatCode(c.MXCSR&^(c.MXCSR>>7))
+		i.SetAddr(uint64(pc))
+		e.vector = vectorXM
 	case guestabi.FaultBreakpoint:
 		i.Signo, i.Code = linux.SIGTRAP, linux.SI_KERNEL
 		pc++ // a trap: the PC is behind int3
@@ -193,4 +201,23 @@ func (t *Task) faultInfo(f guestabi.Fault, pc guestabi.PC) (linux.Siginfo, guest
 		*e = exception{vectorPF, pfUser | pfFetch, uint64(pc)}
 	}
 	return i, pc
+}
+
+// floatCode is the si_code for the exception flags of MXCSR, or of the x87
+// status word, that are not masked (Linux, fpu__exception_code).
+func floatCode(flags uint32) int32 {
+	const invalid, denormal, divide, overflow, underflow, precision = 1, 2, 4, 8, 16, 32
+	switch {
+	case flags&invalid != 0:
+		return linux.FPE_FLTINV
+	case flags&divide != 0:
+		return linux.FPE_FLTDIV
+	case flags&overflow != 0:
+		return linux.FPE_FLTOVF
+	case flags&(denormal|underflow) != 0:
+		return linux.FPE_FLTUND
+	case flags&precision != 0:
+		return linux.FPE_FLTRES
+	}
+	return 0
 }

@@ -81,6 +81,9 @@ const (
 	FPE_INTDIV    = 1
 	FPE_INTOVF    = 2
 	FPE_FLTDIV    = 3
+	FPE_FLTOVF    = 4
+	FPE_FLTUND    = 5
+	FPE_FLTRES    = 6
 	FPE_FLTINV    = 7
 	SEGV_MAPERR   = 1
 	SEGV_ACCERR   = 2

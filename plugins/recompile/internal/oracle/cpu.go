@@ -241,7 +241,7 @@ func (r record) outcome(c Case) Outcome {
 	SetRFLAGS(st, r.u64(recFlags))
 	fx := r[recFX:][:512]
 	st.X87.UnmarshalFXSave(fx)
-	st.Regs[guestabi.MXCSR].Lo = uint64(binary.LittleEndian.Uint32(fx[fxMXCSR:]))
+	st.Regs[guestabi.MXCSR].Lo = uint64(binary.LittleEndian.Uint32(fx[fxMXCSR:])) | c.State.Regs[guestabi.MXCSR].Lo&(1<<guestabi.MXCSRCareful)
 	for i := range guestabi.NumXMM {
 		st.Regs[guestabi.XMM0+guestabi.Reg(i)] = interp.Val{Lo: r.u64(recFX + fxXMM + 16*i), Hi: r.u64(recFX + fxXMM + 8 + 16*i)}
 		st.Regs[guestabi.YMMH0+guestabi.Reg(i)] = interp.Val{Lo: r.u64(recYMMH + 16*i), Hi: r.u64(recYMMH + 8 + 16*i)}

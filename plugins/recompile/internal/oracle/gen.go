@@ -274,7 +274,21 @@ func (g *Generator) state() *interp.State {
 		st.Regs[guestabi.RCX].Lo = uint64(g.rng.IntN(40))
 	}
 	g.x87(st)
+	if g.rng.IntN(2) == 0 {
+		g.mxcsr(st)
+	}
 	return st
+}
+
+// mxcsr draws a rounding mode, DAZ and FTZ, flags, and masks, mostly all set.
+func (g *Generator) mxcsr(st *interp.State) {
+	v := uint64(g.rng.Uint32()) & 0xe07f
+	masks := uint64(0x1f80)
+	if g.rng.IntN(4) == 0 {
+		masks &= g.rng.Uint64() | g.rng.Uint64()
+		v &^= ^masks >> 7 & 0x3f // what is not masked is not pending
+	}
+	st.Regs[guestabi.MXCSR].Lo = v | masks | 1<<guestabi.MXCSRCareful
 }
 
 func (g *Generator) x87(st *interp.State) {

@@ -81,7 +81,7 @@ func signalOf(f guestabi.Fault) syscall.Signal {
 	switch f {
 	case guestabi.FaultUndefined:
 		return syscall.SIGILL
-	case guestabi.FaultDivide:
+	case guestabi.FaultDivide, guestabi.FaultSIMD:
 		return syscall.SIGFPE
 	case guestabi.FaultBreakpoint:
 		return syscall.SIGTRAP

@@ -46,7 +46,7 @@ var notInSequences = map[x86asm.Op]bool{
 	x86asm.UD2: true, x86asm.UD1: true, x86asm.UD0: true, x86asm.RET: true, x86asm.CALL: true, x86asm.JMP: true,
 	x86asm.FPREM: true, x86asm.FPREM1: true, x86asm.POPF: true, x86asm.POPFD: true, x86asm.POPFQ: true,
 	x86asm.LEAVE: true, x86asm.ENTER: true,
-	x86asm.STMXCSR: true, x86asm.VSTMXCSR: true, x86asm.FLDCW: true, x86asm.FLDENV: true, x86asm.FRSTOR: true,
+	x86asm.VSTMXCSR: true, x86asm.FLDCW: true, x86asm.FLDENV: true, x86asm.FRSTOR: true,
 }
 
 // code assembles s.
@@ -135,6 +135,10 @@ func (g *Generator) sequence() *sequence {
 			return s
 		}
 	}
+}
+
+func (s *sequence) has(op x86asm.Op) bool {
+	return slices.ContainsFunc(s.items, func(it item) bool { return it.in.Op == op })
 }
 
 // clash reports whether an instruction stores condition codes of the x87 unit
@@ -329,8 +333,11 @@ func (g *Generator) supported(in x86.Inst, t []byte) bool {
 // sequenceState draws a state for a sequence: pointers into memory, with
 // interesting data where they point, and small numbers in the index and the
 // counters.
-func (g *Generator) sequenceState() *interp.State {
+func (g *Generator) sequenceState(s *sequence) *interp.State {
 	st := g.state()
+	if s.has(x86asm.STMXCSR) && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful == 0 {
+		g.mxcsr(st)
+	}
 	mem := st.Mem[0].Data
 	for _, r := range pointerRegs {
 		off := 1024 + 16*g.rng.IntN(96)

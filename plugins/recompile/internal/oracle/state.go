@@ -25,6 +25,10 @@ import (
 //	st0=<20 digits>         sign and exponent, then the mantissa; marks st0 as not empty
 //	mxcsr= fcw= fsw= ftw= fs_base= gs_base=
 //
+// Where the state before names mxcsr, its exception flags are kept; they are
+// not at the start of a program, and so not in a state that does not name it.
+//
+//
 // and in a state after an instruction
 //
 //	pc=+5                   where control went, relative to the code, if not to its end
@@ -117,6 +121,9 @@ func parseWord(st *interp.State, word string) error {
 		base, value = MemAt, rest
 	}
 	v, err := strconv.ParseUint(value, 16, 64)
+	if r == guestabi.MXCSR {
+		v |= 1 << guestabi.MXCSRCareful
+	}
 	st.Regs[r].Lo = base + v
 	return err
 }
@@ -172,9 +179,14 @@ func parseX87(st *interp.State, name, value string) error {
 	return nil
 }
 
-// mxcsrStatus are the sticky exception flags, which translated code does not
-// keep.
-const mxcsrStatus = 0x3f
+// mxcsrKept are the bits of MXCSR that translated code keeps: the exception
+// flags only if the state before says so.
+func mxcsrKept(before uint64) uint64 {
+	if before>>guestabi.MXCSRCareful&1 != 0 {
+		return 0xffff
+	}
+	return 0xffc0
+}
 
 // FormatChanges prints how after differs from before, and all flags that are
 // set, less those in undef.
@@ -187,8 +199,8 @@ func FormatChanges(before *interp.State, after Outcome, codeLen int, undef uint6
 		switch {
 		case r >= guestabi.CF && r <= guestabi.DF || r == guestabi.LastPC || r == guestabi.Fuel:
 		case r == guestabi.MXCSR:
-			if (v.Lo^old.Lo)&^mxcsrStatus != 0 {
-				add("mxcsr=%x", v.Lo&^mxcsrStatus)
+			if mask := mxcsrKept(old.Lo); (v.Lo^old.Lo)&mask != 0 {
+				add("mxcsr=%x", v.Lo&mask)
 			}
 		case v == old:
 		case r >= guestabi.XMM0:
