@@ -224,6 +224,12 @@ func (r *recompilation) optimise() error {
 		if err := pass.Run(c, f, &o); err != nil {
 			return err
 		}
+		if f.Careful != nil {
+			o.Trace = nil
+			if err := pass.Run(c, f.Careful, &o); err != nil {
+				return err
+			}
+		}
 		if done := r.done.Add(1); r.opts.Progress != nil && (done%256 == 0 || int(done) == n) {
 			r.opts.Progress(int(done), n)
 		}

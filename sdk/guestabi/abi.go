@@ -206,4 +206,7 @@ const (
 	FaultNotAdmitted Fault = 7 // control went to a unit that was not admitted
 	FaultOverflow    Fault = 8 // #OF
 	FaultSIMD        Fault = 9 // #XM: an exception that MXCSR does not mask; SIGFPE
+	// FaultCareful is no fault: MXCSRCareful has been set. The pc is that of the
+	// next instruction, which is to be entered anew, without any wasm frame.
+	FaultCareful Fault = 10
 )

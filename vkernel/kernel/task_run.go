@@ -231,6 +231,11 @@ func (t *Task) Fault(f guestabi.Fault, pc guestabi.PC) (next guestabi.PC) {
 	switch f {
 	case guestabi.FaultMiss, guestabi.FaultNotAdmitted:
 		return t.missed(f, pc)
+	case guestabi.FaultCareful:
+		var c guestabi.Context
+		t.machine.SaveContext(&c)
+		c.PC = uint64(pc)
+		return t.load(&c, pc)
 	}
 	info, at := t.faultInfo(f, pc)
 	return t.raise(info, at)

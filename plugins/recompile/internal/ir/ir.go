@@ -260,6 +260,10 @@ type Func struct {
 	Blocks []*Block
 	// Scalars are the xmm registers that have pseudo registers.
 	Scalars []Reg
+	// Careful is the same function as it is while MXCSR is not what it is at
+	// the start of a process (guestabi.MXCSRCareful); nil: there is no
+	// difference. The lowering goes there from each entry if that is so.
+	Careful *Func
 }
 
 // NewBlock appends an empty block to f.

@@ -186,20 +186,31 @@ func (s *source) lift(code CodeFunc, opts Options) (*ir.Func, *Report, error) {
 		}
 		return blocks[i].start < blocks[j].start
 	})
-	f := &ir.Func{Name: s.name, PC: uint32(s.start)}
+	blocks = splitAtMXCSR(blocks, code)
+	report := &Report{Unsupported: map[string]int{}}
+	f, depends := s.meaning(blocks, code, opts, false, report)
+	if depends {
+		f.Careful, _ = s.meaning(blocks, code, opts, true, &Report{Unsupported: map[string]int{}})
+	}
+	return f, report, nil
+}
+
+// meaning lifts the blocks, with the careful meaning of what depends on MXCSR if
+// that is asked for. It reports whether anything does.
+func (s *source) meaning(blocks []span, code CodeFunc, opts Options, careful bool, report *Report) (f *ir.Func, depends bool) {
+	f = &ir.Func{Name: s.name, PC: uint32(s.start)}
 	l := &Lifter{b: ir.Builder{Func: f}, table: table(opts.CPU), targets: map[uint64]ir.BlockID{}, isBad: s.isBad,
-		preds: map[uint64]predecessor{}, atEnd: map[uint64]origin{}}
+		preds: map[uint64]predecessor{}, atEnd: map[uint64]origin{}, isCareful: careful}
 	for _, b := range blocks {
 		nb := f.NewBlock(uint32(b.start))
 		nb.Entry = b.entry || b.start == s.start
 		l.targets[b.start] = nb.ID
 	}
 	l.findPredecessors(blocks, code)
-	report := &Report{Unsupported: map[string]int{}}
 	for _, b := range blocks {
 		l.liftBlock(b, code, report)
 	}
-	return f, report, nil
+	return f, l.depends
 }
 
 // liftBlock fills the IR block of b, and appends the blocks inside of its
@@ -217,15 +228,21 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 	}
 	defer func() { l.atEnd[b.start] = l.origin }()
 	insts, err := l.decode(b, code)
-	for start := 0; start < len(insts); {
-		end := start
-		for end < len(insts) && (end == start || !loadsMXCSR(insts[end-1].Op)) {
-			end++
-		}
-		if !l.liftRun(insts, start, end, report) {
+	for i, in := range insts {
+		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]
+		if err := l.liftInst(in); err != nil {
+			var unsupported *UnsupportedError
+			if !errors.As(err, &unsupported) {
+				panic(fmt.Sprintf("BUG: %s at %#x: %v", in.Op, in.PC, err))
+			}
+			report.add(unsupported)
+			l.fault(guestabi.FaultUndefined)
 			return
 		}
-		start = end
+		report.Instructions++
+		if l.ended {
+			return
+		}
 	}
 	at := b.start
 	if n := len(insts); n > 0 {
@@ -238,74 +255,6 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 		return
 	}
 	l.goTo(at)
-}
-
-// liftRun lifts insts[start:end], between which nothing loads MXCSR: once, or
-// twice if their meaning depends on it. It reports whether control goes on after
-// them in the current block.
-func (l *Lifter) liftRun(insts []x86.Inst, start, end int, report *Report) bool {
-	depends := false
-	for i := start; i < end; i++ {
-		depends = depends || l.table[insts[i].Op].Careful != nil
-	}
-	if !depends {
-		return l.liftInsts(insts, start, end, report)
-	}
-	l.b.PC = uint32(insts[start].PC)
-	fast, careful := l.newBlock(), l.newBlock()
-	l.branch(l.careful(), careful, fast)
-	from := l.origin
-	var after *ir.Block
-	join := func(goesOn bool) {
-		if !goesOn {
-			return
-		}
-		if after == nil {
-			after = l.newBlock()
-		}
-		l.jump(after)
-	}
-	l.startBlock(careful)
-	l.origin, l.isCareful = from, true
-	join(l.liftInsts(insts, start, end, &Report{Unsupported: map[string]int{}}))
-	carefulOrigin := l.origin
-	l.isCareful = false
-	l.startBlock(fast)
-	l.origin = from
-	goesOn := l.liftInsts(insts, start, end, report)
-	agreed := l.origin
-	if agreed != carefulOrigin {
-		agreed = origin{}
-	}
-	join(goesOn)
-	if after != nil {
-		l.startBlock(after)
-	}
-	l.origin = agreed
-	return after != nil
-}
-
-// liftInsts lifts insts[start:end] and reports whether control goes on after
-// them in the current block.
-func (l *Lifter) liftInsts(insts []x86.Inst, start, end int, report *Report) bool {
-	for i := start; i < end; i++ {
-		in := insts[i]
-		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]
-		if err := l.liftInst(in); err != nil {
-			var unsupported *UnsupportedError
-			if !errors.As(err, &unsupported) {
-				panic(fmt.Sprintf("BUG: %s at %#x: %v", in.Op, in.PC, err))
-			}
-			report.add(unsupported)
-			l.fault(guestabi.FaultUndefined)
-			return false
-		}
-		report.Instructions++
-		if l.ended {
-			return false
-		}
-	}
-	return true
 }
 
 // decode decodes b up to its end, or to an instruction that it cannot decode,
@@ -357,8 +306,11 @@ func (l *Lifter) liftInst(in x86.Inst) error {
 		return l.unsupported("LOCK prefix")
 	}
 	meaning := row.Lift
-	if l.isCareful && row.Careful != nil {
-		meaning = row.Careful
+	if row.Careful != nil {
+		l.depends = true
+		if l.isCareful {
+			meaning = row.Careful
+		}
 	}
 	if err := meaning(l, in); err != nil {
 		return err

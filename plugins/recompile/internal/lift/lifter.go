@@ -69,7 +69,9 @@ type Lifter struct {
 	insts     []x86.Inst // of the guest block
 	deadAfter []Flags    // dead for each of insts
 	ended     bool       // the current block has its terminator
-	isCareful bool       // instructions that depend on MXCSR get their careful meaning
+
+	isCareful bool // instructions that depend on MXCSR get their careful meaning
+	depends   bool // there are such instructions
 }
 
 type address struct {

@@ -1,6 +1,8 @@
 package lift
 
 import (
+	"slices"
+
 	"golang.org/x/arch/x86/x86asm"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
@@ -12,9 +14,10 @@ import (
 // Wasm rounds to nearest and keeps no exception flags, which is what MXCSR asks
 // for at the start of a process. So each instruction that depends on MXCSR has
 // two meanings: that of its row, and a careful one, which has the host compute
-// under MXCSR. A block with such instructions is lifted both ways, and begins by
-// asking which one is wanted: guestabi.MXCSRCareful in the register says so, and
-// whatever loads MXCSR sets it.
+// under MXCSR. A function with such instructions is lifted both ways.
+// guestabi.MXCSRCareful in MXCSR says which of the two runs, and stays set once
+// it is: what loads MXCSR sets it and leaves the function and all its callers by
+// a fault, for the dispatcher to enter the careful ones.
 
 // scalarSSE and packedSSE are the codes of an operation's four forms, less the
 // operation.
@@ -171,12 +174,53 @@ func carefulToInt(form x87.SSEOp, truncates uint32) handler {
 	})
 }
 
-// careful reports whether the careful meanings are wanted.
-func (l *Lifter) careful() ir.Value {
-	return l.opImm(ir.I32ShrU, l.getReg(guestabi.MXCSR), guestabi.MXCSRCareful)
-}
-
-// loadsMXCSR reports whether op may change which meanings are wanted.
+// loadsMXCSR reports whether op may set MXCSRCareful.
 func loadsMXCSR(op x86asm.Op) bool {
 	return op == x86asm.LDMXCSR || op == x86asm.FXRSTOR || op == x86asm.FXRSTOR64
+}
+
+// setMXCSR loads MXCSR, whose bits v has, at the end of an instruction. It sets
+// MXCSRCareful if change, 0 or 1, says so.
+func (l *Lifter) setMXCSR(v, change ir.Value) {
+	old := l.opImm(ir.I32And, l.getReg(guestabi.MXCSR), 1<<guestabi.MXCSRCareful)
+	set := l.opImm(ir.I32Shl, change, guestabi.MXCSRCareful)
+	becomes := l.b.Op(ir.I32GtU, set, old)
+	l.setReg(guestabi.MXCSR, l.b.Op(ir.I32Or, v, l.b.Op(ir.I32Or, old, set)))
+	next := l.in.Next()
+	l.returnSite(next)
+	leave := l.newBlock()
+	leave.Term = ir.Term{Kind: ir.TermFault, Fault: guestabi.FaultCareful, PC: uint32(next)}
+	l.branch(becomes, leave, l.blockAt(next))
+}
+
+// splitAtMXCSR ends blocks after what loads MXCSR.
+func splitAtMXCSR(blocks []span, code CodeFunc) []span {
+	var out []span
+	for _, b := range blocks {
+		bytes := code(b.start, int(b.size))
+		for at := 0; b.size > 0; {
+			i := slices.Index(bytes[at:], 0xae) // the opcode is 0f ae
+			if i < 0 {
+				break
+			}
+			at += i + 1
+			for end := b.start; end < b.start+uint64(at); {
+				in, err := x86.Decode(code(end, maxInstLen), end)
+				if err != nil {
+					break
+				}
+				if end = in.Next(); end == b.start+uint64(b.size) || !loadsMXCSR(in.Op) {
+					continue
+				}
+				first := b
+				first.size, first.targets = uint32(end-b.start), nil
+				out = append(out, first)
+				b.start, b.size, b.entry = end, b.size-first.size, false
+				bytes, at = bytes[first.size:], 0
+				break
+			}
+		}
+		out = append(out, b)
+	}
+	return out
 }

@@ -167,8 +167,7 @@ func sseStateRows() Table {
 			if !ok {
 				return l.unsupported("operand")
 			}
-			v := l.opImm(ir.I32And, l.loadMem(ir.I32Load, m), mxcsrBits)
-			l.setReg(guestabi.MXCSR, l.opImm(ir.I32Or, v, 1<<guestabi.MXCSRCareful))
+			l.setMXCSR(l.opImm(ir.I32And, l.loadMem(ir.I32Load, m), mxcsrBits), l.b.I32(1))
 			return nil
 		}},
 		x86asm.STMXCSR: {Lift: func(l *Lifter, in x86.Inst) error {
@@ -225,14 +224,12 @@ func liftFXRstor(l *Lifter, in x86.Inst) error {
 		v[i] = l.load(ir.V128Load, addr, int32(fxXMM+16*i))
 	}
 	mxcsr := l.opImm(ir.I32And, l.load(ir.I32Load, addr, fxMXCSR), mxcsrBits)
-	old := l.getReg(guestabi.MXCSR)
-	differs := l.b.Op(ir.I32Ne, l.opImm(ir.I32And, old, mxcsrBits), mxcsr)
 	// ld.so saves and restores what it finds: that changes nothing.
-	careful := l.b.Op(ir.I32Or, l.opImm(ir.I32And, old, 1<<guestabi.MXCSRCareful), l.opImm(ir.I32Shl, differs, guestabi.MXCSRCareful))
+	differs := l.b.Op(ir.I32Ne, l.mxcsr(), mxcsr)
 	l.b.Helper(guestabi.FuncFXRstor, addr)
 	for i := range v {
 		l.setReg(guestabi.XMM0+ir.Reg(i), v[i])
 	}
-	l.setReg(guestabi.MXCSR, l.b.Op(ir.I32Or, mxcsr, careful))
+	l.setMXCSR(mxcsr, differs)
 	return nil
 }

@@ -27,6 +27,8 @@ type Env struct {
 	Lines       *Lines // nil: none
 	// Target finds the function of the unit that holds an entry at pc.
 	Target func(pc uint32) (index, resume uint32, ok bool)
+	// Careful are the functions that stand in for others, ir.Func.Careful.
+	Careful map[*ir.Func]uint32
 }
 
 const (
@@ -95,6 +97,7 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 		return x.refusal(label), true, nil
 	}
 	x.findClears()
+	x.goCareful()
 	x.body.Block(wasm.BlockVoid) // its end is the exit
 	x.openSlow()
 	x.openScopes(-1)
@@ -116,6 +119,22 @@ func lowerOrRefuse(f *ir.Func, env *Env, label string) (code wasm.Func, refused 
 	code = x.body.Func(env.FuncType, label)
 	code.Note = x.codeMap.Bytes()
 	return code, false, nil
+}
+
+// goCareful goes to the function that stands in for this one if MXCSR asks for
+// it.
+func (x *fn) goCareful() {
+	index, ok := x.env.Careful[x.f.Careful]
+	if !ok {
+		return
+	}
+	x.body.GlobalGet(x.env.Globals[guestabi.MXCSR])
+	x.body.I32Const(guestabi.MXCSRCareful)
+	x.body.Op(wasm.OpI32ShrU)
+	x.body.If(wasm.BlockVoid)
+	x.body.LocalGet(localResume)
+	x.body.ReturnCall(index)
+	x.body.End()
 }
 
 // refusal is the body of a function that is too large to be translated: a miss

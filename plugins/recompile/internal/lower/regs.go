@@ -95,6 +95,9 @@ func UsedYMM(f *ir.Func, used map[ir.Reg]bool) {
 // those of UsedYMM.
 func UsedRegs(f *ir.Func) ir.RegSet {
 	used := ir.RegSetOf(f.Scalars...)
+	if f.Careful != nil {
+		used |= ir.RegSetOf(guestabi.MXCSR)
+	}
 	for _, b := range f.Blocks {
 		used |= b.Promoted & (1<<guestabi.NumRegs - 1)
 		if b.Safepoint {

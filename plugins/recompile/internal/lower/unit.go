@@ -56,8 +56,9 @@ type unit struct {
 	in         *Input
 	m          *wasm.Module
 	env        *Env
-	first      uint32 // index of the first guest function
-	chunks     uint32 // index of the first chunk function
+	first      uint32     // index of the first guest function
+	funcs      []*ir.Func // those of the input, then their careful ones
+	chunks     uint32     // index of the first chunk function
 	nChunks    int
 	toDispatch uint32
 	admitted   uint32
@@ -84,7 +85,13 @@ func (u *unit) imports() {
 	used := ir.RegSetOf(guestabi.Fuel)
 	ymm := map[ir.Reg]bool{}
 	helpers := map[string]bool{guestabi.FuncFault: true, guestabi.FuncSafepoint: true}
+	u.funcs = append(u.funcs, u.in.Funcs...)
 	for _, f := range u.in.Funcs {
+		if f.Careful != nil {
+			u.funcs = append(u.funcs, f.Careful)
+		}
+	}
+	for _, f := range u.funcs {
 		used |= UsedRegs(f)
 		UsedYMM(f, ymm)
 		UsedHelpers(f, helpers)
@@ -123,8 +130,12 @@ func (u *unit) imports() {
 	}
 	const chunkBytes = 1 << chunkShift
 	u.nChunks = int((uint64(u.in.High-u.in.Low) + chunkBytes - 1) / chunkBytes)
-	u.first = m.ReserveFuncs(len(u.in.Funcs) + u.nChunks + 1)
-	u.chunks = u.first + uint32(len(u.in.Funcs))
+	u.first = m.ReserveFuncs(len(u.funcs) + u.nChunks + 1)
+	u.chunks = u.first + uint32(len(u.funcs))
+	env.Careful = map[*ir.Func]uint32{}
+	for i, f := range u.funcs[len(u.in.Funcs):] {
+		env.Careful[f] = u.first + uint32(len(u.in.Funcs)+i)
+	}
 	env.Enter = u.chunks + uint32(u.nChunks)
 }
 
@@ -149,6 +160,16 @@ func (u *unit) entries() {
 			}
 		}
 	}
+	for i, f := range u.in.Funcs {
+		if f.Careful == nil {
+			continue
+		}
+		for _, b := range f.Careful.Blocks { // those that its passes have made
+			if _, ok := pcs[b.PC]; !ok && b.Entry && !b.Copy {
+				pcs[b.PC] = i
+			}
+		}
+	}
 	u.env.Target = func(pc uint32) (uint32, uint32, bool) {
 		p, ok := at[pc]
 		return p.index, p.resume, ok
@@ -169,7 +190,7 @@ func (u *unit) entries() {
 
 // functions lowers the guest functions, several at a time, each into its place.
 func (u *unit) functions() error {
-	errs := make([]error, len(u.in.Funcs))
+	errs := make([]error, len(u.funcs))
 	var refused atomic.Int64
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -178,7 +199,7 @@ func (u *unit) functions() error {
 		go func() {
 			defer wg.Done()
 			for i := range next {
-				f := u.in.Funcs[i]
+				f := u.funcs[i]
 				var tooLarge bool
 				if u.m.Funcs[i], tooLarge, errs[i] = lowerOrRefuse(f, u.env, Label(f)); tooLarge {
 					refused.Add(1)
@@ -187,7 +208,7 @@ func (u *unit) functions() error {
 			}
 		}()
 	}
-	for i := range u.in.Funcs {
+	for i := range u.funcs {
 		next <- i
 	}
 	close(next)
@@ -212,9 +233,9 @@ const (
 // dispatch makes the functions that enter the unit at a PC.
 func (u *unit) dispatch() {
 	for c := range u.nChunks {
-		u.m.Funcs[len(u.in.Funcs)+c] = u.chunk(c)
+		u.m.Funcs[len(u.funcs)+c] = u.chunk(c)
 	}
-	u.m.Funcs[len(u.in.Funcs)+u.nChunks] = u.enter()
+	u.m.Funcs[len(u.funcs)+u.nChunks] = u.enter()
 	u.m.Export(guestabi.ExportEnter, wasm.KindFunc, u.env.Enter)
 }
 

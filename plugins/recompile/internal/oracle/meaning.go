@@ -60,6 +60,9 @@ func interpret(f *ir.Func, c Case) Result { return interpretOn(f, c.Code, Clone(
 
 // interpretOn runs f, which code was lifted to, on st.
 func interpretOn(f *ir.Func, code []byte, st *interp.State) Result {
+	if f.Careful != nil && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful != 0 {
+		f = f.Careful
+	}
 	exit, err := interp.Run(f, st, maxSteps)
 	o := Outcome{State: st, PC: uint64(exit.PC)}
 	var fault *interp.FaultError
@@ -71,7 +74,7 @@ func interpretOn(f *ir.Func, code []byte, st *interp.State) Result {
 		o.Signal = syscall.SIGFPE
 	case err != nil:
 		return Result{Outcome: o, Err: fmt.Errorf("interpreting % x: %w", code, err)}
-	case exit.Kind == ir.TermFault:
+	case exit.Kind == ir.TermFault && exit.Fault != guestabi.FaultCareful:
 		o.Signal = signalOf(exit.Fault)
 	}
 	return Result{Outcome: o}

@@ -106,6 +106,11 @@ func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
 	if err := pass.Run(&pass.Context{Flags: pass.AllFlags()}, f, &options); err != nil {
 		return nil, err
 	}
+	if f.Careful != nil {
+		if err := pass.Run(&pass.Context{Flags: pass.AllFlags()}, f.Careful, &options); err != nil {
+			return nil, err
+		}
+	}
 	return lower.Unit(&lower.Input{Name: "case", Funcs: []*ir.Func{f}, Low: CodeAt, High: CodeAt + uint32(len(c.Code)), Workers: 1})
 }
 
@@ -239,7 +244,7 @@ func (k *caseKernel) Safepoint(next guestabi.PC) guestabi.PC { return next }
 
 func (k *caseKernel) Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
 	k.left = pc
-	if f != guestabi.FaultBadPC && f != guestabi.FaultMiss {
+	if f != guestabi.FaultBadPC && f != guestabi.FaultMiss && f != guestabi.FaultCareful {
 		k.fault = f
 	}
 	return machine.Unwind
