@@ -1,6 +1,10 @@
 package guestabi
 
-import "megabinary.dev/sdk/wasm"
+import (
+	"sync"
+
+	"megabinary.dev/sdk/wasm"
+)
 
 // Names of the functions that module guest defines, from CPUv3 on.
 const (
@@ -51,18 +55,25 @@ func GuestFuncs(cpu CPU) []Func {
 // HelperFunc finds a function that translated code may call, and the module
 // that it is imported from.
 func HelperFunc(name string) (f Func, module string, ok bool) {
-	for _, f := range KernelFuncs() {
-		if f.Name == name {
-			return f, ModuleKernel, true
-		}
-	}
-	for _, f := range GuestFuncs(CPUv3) {
-		if f.Name == name {
-			return f, ModuleGuest, true
-		}
-	}
-	return Func{}, "", false
+	h, ok := helpers()[name]
+	return h.Func, h.module, ok
 }
+
+type helper struct {
+	Func
+	module string
+}
+
+var helpers = sync.OnceValue(func() map[string]helper {
+	all := map[string]helper{}
+	for _, f := range GuestFuncs(CPUv3) {
+		all[f.Name] = helper{f, ModuleGuest}
+	}
+	for _, f := range KernelFuncs() {
+		all[f.Name] = helper{f, ModuleKernel}
+	}
+	return all
+})
 
 // bitLoop emits a loop over the bits of local mask that are set, lowest first.
 // each is run with the lowest bit in local low, and must leave nothing.

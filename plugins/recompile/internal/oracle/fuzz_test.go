@@ -89,7 +89,10 @@ func fuzzNumber(t *testing.T, name string, otherwise int) int {
 }
 
 // statesPerSequence is how many states each sequence runs on.
-const statesPerSequence = 4
+const statesPerSequence = 2
+
+// sequencesPerUnit is how many sequences are compiled together.
+const sequencesPerUnit = 256
 
 // campaign counts what was run.
 type campaign struct {
@@ -150,7 +153,7 @@ func (c *campaign) batch() {
 	}
 	var chosen []*trial
 	for i := range trials {
-		if (c.sequences+i)%c.every == 0 {
+		if c.every == 1 || c.g.rng.IntN(c.every) == 0 {
 			chosen = append(chosen, &trials[i])
 		}
 	}
@@ -212,14 +215,18 @@ func stray(addr uint32) bool {
 // compile runs trials as compiled wasm.
 func (c *campaign) compile(trials []*trial) {
 	for len(trials) > 0 {
-		n := min(unitsPerModule, len(trials))
+		n := min(sequencesPerUnit, len(trials))
 		some := trials[:n]
 		trials = trials[n:]
 		groups := make([][]Case, n)
 		for i, t := range some {
 			groups[i] = t.cases
 		}
-		for i, results := range c.wasm.runGroups(groups) {
+		all, err := c.wasm.runSequences(groups)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		for i, results := range all {
 			c.compiled++
 			for k, r := range results {
 				if !some[i].strayed[k] && !agrees(c.cpu.record(some[i].first+k), some[i], k, r) {

@@ -190,7 +190,11 @@ func (g *Generator) item() (item, bool) {
 	if _, jumps := in.DirectTarget(); jumps {
 		return item{}, false
 	}
-	if m, i := in.MemArg(); i >= 0 && in.Op != x86asm.LEA {
+	if m, i := in.MemArg(); i >= 0 && in.Op == x86asm.LEA {
+		if m.Base == x86asm.RIP {
+			return item{}, false // code does not know where it lies
+		}
+	} else if i >= 0 {
 		switch {
 		case m.Segment != 0:
 			return item{}, false

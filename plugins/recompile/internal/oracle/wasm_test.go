@@ -101,41 +101,106 @@ func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
 			return nil, err
 		}
 	}
-	options := w.options
-	options.Verify = true
-	if err := pass.Run(&pass.Context{Flags: pass.AllFlags()}, f, &options); err != nil {
+	if err := w.improve(f); err != nil {
 		return nil, err
-	}
-	if f.Careful != nil {
-		if err := pass.Run(&pass.Context{Flags: pass.AllFlags()}, f.Careful, &options); err != nil {
-			return nil, err
-		}
 	}
 	return lower.Unit(&lower.Input{Name: "case", Funcs: []*ir.Func{f}, Low: CodeAt, High: CodeAt + uint32(len(c.Code)), Workers: 1})
 }
 
-func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitEntry, groups [][]Case, of []int, results [][]Result) error {
+// sequenceStride is how far apart sequences lie in their unit.
+const sequenceStride = 256
+
+// runSequences runs groups of cases, each with one code, as one unit in which
+// each code lies elsewhere: that compiles faster than a unit for each. Code must
+// not look at its address.
+func (w *wasmMachine) runSequences(groups [][]Case) ([][]Result, error) {
+	in := &lower.Input{Name: "sequences", Low: CodeAt, High: CodeAt + uint32(len(groups))*sequenceStride, Workers: 1}
+	for i, group := range groups {
+		f, err := lift.Bytes(group[0].Code, CodeAt+uint64(i)*sequenceStride)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.improve(f); err != nil {
+			return nil, err
+		}
+		in.Funcs = append(in.Funcs, f)
+	}
+	unit, err := lower.Unit(in)
+	if err != nil {
+		return nil, err
+	}
+	name := guestabi.UnitModule(0)
+	engine, mem, err := w.engine([]wasm.LinkInput{{Name: guestabi.ModuleGuest}, {Name: name, Module: unit, Prefix: name + "."}}, []artifact.UnitEntry{{
+		Low: uint64(in.Low), High: uint64(in.High), ExportEnter: name + "." + guestabi.ExportEnter, ExportAdmitted: name + "." + guestabi.ExportAdmitted,
+		CPU: guestabi.CPUv3.String(),
+	}})
+	if err != nil {
+		return nil, err
+	}
+	defer mem.Close()
+	defer engine.Close(context.Background())
+	k := &caseKernel{}
+	m, err := engine.NewMachine(mem, k)
+	if err != nil {
+		return nil, err
+	}
+	defer m.Close()
+	if err := m.Bind(0, 0); err != nil {
+		return nil, err
+	}
+	results := make([][]Result, len(groups))
+	for i, group := range groups {
+		for _, c := range group {
+			*k = caseKernel{at: CodeAt + guestabi.PC(i)*sequenceStride}
+			results[i] = append(results[i], runCase(m, mem, k, c))
+		}
+	}
+	return results, nil
+}
+
+// improve runs the passes.
+func (w *wasmMachine) improve(f *ir.Func) error {
+	options := w.options
+	options.Verify = true
+	c := &pass.Context{Flags: pass.AllFlags()}
+	if f.Careful != nil {
+		if err := pass.Run(c, f.Careful, &options); err != nil {
+			return err
+		}
+	}
+	return pass.Run(c, f, &options)
+}
+
+// engine links units and compiles them.
+func (w *wasmMachine) engine(inputs []wasm.LinkInput, entries []artifact.UnitEntry) (machine.Engine, *machine.Memory, error) {
 	inputs[0].Module = guestabi.RuntimeOf(guestabi.CPUv3, len(entries))
 	linked, err := wasm.Link(inputs)
 	if err != nil {
-		return fmt.Errorf("linking: %w", err)
+		return nil, nil, fmt.Errorf("linking: %w", err)
 	}
 	section, err := json.Marshal(entries)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	linked.Customs = append(linked.Customs, wasm.Custom{Name: artifact.SectionUnits, Bytes: section})
-	ctx := context.Background()
-	engine, err := machine.NewWazero(ctx, linked.Encode(), w.wazero)
+	engine, err := machine.NewWazero(context.Background(), linked.Encode(), w.wazero)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer engine.Close(ctx)
 	mem, err := machine.NewMemory(MemAt + 1<<16 - guestabi.AddrBias)
+	if err != nil {
+		return nil, nil, errors.Join(err, engine.Close(context.Background()))
+	}
+	return engine, mem, nil
+}
+
+func (w *wasmMachine) runUnits(inputs []wasm.LinkInput, entries []artifact.UnitEntry, groups [][]Case, of []int, results [][]Result) error {
+	engine, mem, err := w.engine(inputs, entries)
 	if err != nil {
 		return err
 	}
 	defer mem.Close()
+	defer engine.Close(context.Background())
 	for unit, i := range of {
 		if err := runUnit(engine, mem, unit, groups[i], results[i]); err != nil {
 			return err
@@ -157,7 +222,7 @@ func runUnit(engine machine.Engine, mem *machine.Memory, unit int, cases []Case,
 		return err
 	}
 	for n, c := range cases {
-		*k = caseKernel{unit: unit}
+		*k = caseKernel{unit: unit, at: CodeAt}
 		results[n] = runCase(m, mem, k, c)
 	}
 	return nil
@@ -171,11 +236,11 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 	m.LoadContext(contextOf(c.State))
 	data := mem.Bytes()[MemAt-guestabi.AddrBias:][:MemSize]
 	copy(data, c.State.Mem[0].Data)
-	pc, err := m.Run(CodeAt)
+	pc, err := m.Run(k.at)
 	if k.left != 0 {
 		pc = k.left
 	}
-	o := Outcome{State: Clone(c.State), PC: uint64(pc)}
+	o := Outcome{State: Clone(c.State), PC: uint64(pc - k.at + CodeAt)}
 	var trap *machine.Trap
 	switch {
 	case errors.As(err, &trap) && trap.Kind == machine.TrapMemory:
@@ -231,6 +296,7 @@ func setContext(st *interp.State, c *guestabi.Context) {
 // caseKernel lets a case be entered once and notes where it leaves to.
 type caseKernel struct {
 	unit    int
+	at      guestabi.PC
 	entered bool
 	left    guestabi.PC
 	fault   guestabi.Fault
@@ -251,7 +317,7 @@ func (k *caseKernel) Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
 }
 
 func (k *caseKernel) Resolve(pc guestabi.PC) int {
-	if pc == CodeAt && !k.entered {
+	if pc == k.at && !k.entered {
 		k.entered = true
 		return k.unit
 	}
