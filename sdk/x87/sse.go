@@ -65,14 +65,20 @@ func SSE(code, mxcsr uint32, a, b [2]uint64) (r [2]uint64, out uint32, fault boo
 	} else {
 		r[0] = e.scalar(op, e.lane(a, 0), b[0])
 	}
-	masks := uint16(mxcsr >> mxMasks & mxFlagsMask)
-	if e.flags&mxPreComp&^masks != 0 {
-		e.flags &= mxPreComp
-	}
-	if e.flags&^masks != 0 {
+	if e.stops() {
 		return a, mxcsr | uint32(e.flags), true
 	}
 	return r, mxcsr | uint32(e.flags), false
+}
+
+// stops reports whether an exception that is not masked was raised. One that is
+// raised before results are computed hides those that come after.
+func (e *sse) stops() bool {
+	unmasked := ^uint16(e.mxcsr>>mxMasks) & mxFlagsMask
+	if e.flags&mxPreComp&unmasked != 0 {
+		e.flags &= mxPreComp
+	}
+	return e.flags&unmasked != 0
 }
 
 type sse struct {
@@ -136,7 +142,8 @@ func (e *sse) packed(op SSEOp, a, b [2]uint64) (r [2]uint64) {
 	return r
 }
 
-// dot is dpps and dppd: sums of pairs, in the order of the processor.
+// dot is dpps and dppd: sums of pairs, in the order of the processor, each step
+// of which may be the last.
 func (e *sse) dot(a, b [2]uint64) (r [2]uint64) {
 	n, size := 128/e.f.size(), e.f.size()
 	var p [4]uint64
@@ -145,9 +152,16 @@ func (e *sse) dot(a, b [2]uint64) (r [2]uint64) {
 			p[i] = e.scalar(SSEMul, e.lane(a, i), e.lane(b, i))
 		}
 	}
+	if e.stops() {
+		return r
+	}
 	sum := e.scalar(SSEAdd, p[0], p[1])
 	if n == 4 {
-		sum = e.scalar(SSEAdd, sum, e.scalar(SSEAdd, p[2], p[3]))
+		other := e.scalar(SSEAdd, p[2], p[3])
+		if e.stops() {
+			return r
+		}
+		sum = e.scalar(SSEAdd, sum, other)
 	}
 	for i := range n {
 		if e.imm>>i&1 != 0 {
