@@ -53,10 +53,10 @@ oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expecte
 
 COUNT ?= 10000000
 SEED ?= 1
-WASM ?= 16
+WASM ?= 4
 .PHONY: fuzz-cpu
-fuzz-cpu: deps ## COUNT random instruction sequences from SEED on the real CPU and through us, one of WASM as wasm too
-	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_WASM=$(WASM) GOGC=400 $(GO) test -count=1 -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
+fuzz-cpu: deps ## COUNT runs of random instruction sequences from SEED on the real CPU and through us, one of WASM as wasm too
+	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_WASM=$(WASM) GOGC=800 $(GO) test -count=1 -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
 
 FUZZTIME ?= 10s
 .PHONY: fuzz

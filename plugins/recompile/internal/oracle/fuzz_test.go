@@ -23,7 +23,7 @@ import (
 // TestFuzz runs random sequences of instructions, each on several random
 // states, on the CPU and through the IR interpreter, and a share of them
 // through all passes and wazero's compiler. The environment chooses, besides
-// what fuzzSettings reads: FUZZ_COUNT, how many sequences (else ORACLE_TIME,
+// what fuzzSettings reads: FUZZ_COUNT, how many runs (else ORACLE_TIME,
 // 60 s by default), and FUZZ_WASM, of how many sequences one is compiled (8).
 func TestFuzz(t *testing.T) {
 	cpu := startCPU(t)
@@ -44,7 +44,7 @@ func TestFuzz(t *testing.T) {
 	start := time.Now()
 	reported := start
 	for c.found < 10 {
-		if limit > 0 && c.sequences >= limit || limit == 0 && time.Since(start) > duration {
+		if limit > 0 && c.runs >= limit || limit == 0 && time.Since(start) > duration {
 			break
 		}
 		c.batch()
@@ -89,7 +89,7 @@ func fuzzNumber(t *testing.T, name string, otherwise int) int {
 }
 
 // statesPerSequence is how many states each sequence runs on.
-const statesPerSequence = 2
+const statesPerSequence = 16
 
 // sequencesPerUnit is how many sequences are compiled together.
 const sequencesPerUnit = 256
@@ -109,8 +109,8 @@ type campaign struct {
 }
 
 func (c *campaign) summary(seed uint64, d time.Duration) string {
-	return fmt.Sprintf("fuzz: seed %d: %d sequences (%d instructions), %d of them compiled to wasm too, %d runs (%d ended by a fault), %d differences, %.0f s",
-		seed, c.sequences, c.instructions, c.compiled, c.runs, c.faulted, c.found, d.Seconds())
+	return fmt.Sprintf("fuzz: seed %d: %d runs of %d sequences on %d states each (%d instructions; %d sequences compiled to wasm too; %d runs ended by a fault), %d differences, %.0f s",
+		seed, c.runs, c.sequences, statesPerSequence, c.instructions, c.compiled, c.faulted, c.found, d.Seconds())
 }
 
 // trial is a sequence with its states.
@@ -158,6 +158,11 @@ func (c *campaign) batch() {
 		}
 	}
 	c.compile(chosen)
+	for _, t := range trials {
+		for _, one := range t.cases {
+			c.g.spare = append(c.g.spare, one.State)
+		}
+	}
 }
 
 // trial draws a sequence and its states.

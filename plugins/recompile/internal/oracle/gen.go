@@ -22,6 +22,7 @@ type Generator struct {
 	templates map[x86asm.Op][][]byte // prefixes and opcode, and modrm if it selects the instruction
 	forms     map[string]bool        // whether the lifter and the CPU know a form, by template
 	runs      func(code []byte) bool // whether the CPU knows an instruction; nil: it does
+	spare     []*interp.State        // states to be used again
 }
 
 // unfit are instructions that random operands would make act on the process or
@@ -247,9 +248,25 @@ func (g *Generator) f80() (uint64, uint16) {
 	return m, e | uint16(g.rng.IntN(2))<<15
 }
 
+// fresh returns the default state, in the memory of one that is done with if
+// there is any.
+func (g *Generator) fresh() *interp.State {
+	n := len(g.spare)
+	if n == 0 {
+		return DefaultState()
+	}
+	st, def := g.spare[n-1], defaultState()
+	g.spare = g.spare[:n-1]
+	mem := st.Mem
+	*st = *def
+	st.Mem = mem
+	copy(mem[0].Data, def.Mem[0].Data)
+	return st
+}
+
 // state draws a state; aim makes its addresses fit the instruction.
 func (g *Generator) state() *interp.State {
-	st := DefaultState()
+	st := g.fresh()
 	for i := range guestabi.NumGPR {
 		st.Regs[i].Lo = g.int64()
 	}

@@ -342,6 +342,11 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 	if s.has(x86asm.STMXCSR) && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful == 0 {
 		g.mxcsr(st)
 	}
+	if s.has(x86asm.DPPS) || s.has(x86asm.DPPD) {
+		// In which order its products raise exceptions is the processor's own,
+		// and one that is not masked ends the instruction.
+		st.Regs[guestabi.MXCSR].Lo |= 0x1f80
+	}
 	mem := st.Mem[0].Data
 	for _, r := range pointerRegs {
 		off := 1024 + 16*g.rng.IntN(96)
