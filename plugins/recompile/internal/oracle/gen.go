@@ -71,6 +71,8 @@ func isPrefix(b byte) bool {
 	return b&0xf0 == 0x40
 }
 
+func isVEX(code []byte) bool { return code[0] == 0xc4 || code[0] == 0xc5 }
+
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
 
 // probe records head with each modrm that makes an instruction of rows. The
@@ -133,6 +135,9 @@ func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 		}
 	}
 	st := g.state()
+	if isVEX(code) {
+		st.Regs[guestabi.MXCSR].Lo = guestabi.MXCSRInit // VEX forms have no careful meaning
+	}
 	if in.Rep || in.Repne {
 		st.Regs[guestabi.RCX].Lo = uint64(g.rng.IntN(40)) // few, in memory that has no end
 	}

@@ -152,6 +152,10 @@ func (s *sequence) clash() bool {
 	}
 	for _, it := range s.items {
 		switch it.in.Op {
+		case x86asm.STMXCSR:
+			if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
+				return true // the flags of VEX forms are not kept
+			}
 		case x86asm.FNSTENV, x86asm.FNSAVE:
 			if x87 > 1 {
 				return true // the unit's instruction and data pointers are not kept
@@ -341,6 +345,9 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 	st := g.state()
 	if s.has(x86asm.STMXCSR) && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful == 0 {
 		g.mxcsr(st)
+	}
+	if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
+		st.Regs[guestabi.MXCSR].Lo = guestabi.MXCSRInit // VEX forms have no careful meaning
 	}
 	if s.has(x86asm.DPPS) || s.has(x86asm.DPPD) {
 		// In which order its products raise exceptions is the processor's own,
