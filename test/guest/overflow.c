@@ -138,19 +138,16 @@ NOINLINE long large(long n, long *a)
 static void deep(void)
 {
 	volatile long double acc = 0;
-	long double x = with_x87(1500000, &acc);
+	long double x = with_x87(1200000, &acc);
 	printf("x87 %Lg %Lg %ld\n", x, acc, calls);
-	for (int i = 0; i < 8; i++) {
+	for (int i = 0; i < 6; i += 2) {
 		calls = 0;
 		long r = spaced(i, 1000000);
 		printf("system calls %ld %ld\n", r, calls);
 	}
 	long a[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-	for (int i = 0; i < 3; i++) {
-		counter = 0;
-		long r = large(1800000 + i * 33333, a);
-		printf("jumps %ld %ld\n", r, counter);
-	}
+	long r = large(1600000, a);
+	printf("jumps %ld %ld\n", r, counter);
 }
 
 void call_on(void *stack, void (*f)(void));
