@@ -54,7 +54,7 @@ func build(o options, names []string) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
-	names = slices.Clone(names) // it grows, and is the caller's
+	names = slices.Clone(names)             // it grows, and is the caller's
 	for _, n := range slices.Clone(names) { // the programs that tests execute
 		for s := range sources {
 			if strings.HasPrefix(s, n+"_") && (strings.HasSuffix(s, "child") || strings.HasSuffix(s, "helper")) {
