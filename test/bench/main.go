@@ -19,6 +19,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"megabinary.dev/test/bench/kernel"
 	"megabinary.dev/test/images"
 )
 
@@ -85,9 +86,6 @@ func (b *bench) add(r result) {
 	fmt.Println(string(line))
 }
 
-// libraries are what programs are linked with, besides the C library.
-var libraries = map[string][]string{"lua": {"-llua5.4", "-lm"}}
-
 // compile builds the C programs of dir with gcc -O2 -static and returns their
 // paths by name.
 func (b *bench) compile(dir string) (map[string]string, error) {
@@ -99,7 +97,7 @@ func (b *bench) compile(dir string) (map[string]string, error) {
 	for _, src := range sources {
 		name := strings.TrimSuffix(filepath.Base(src), ".c")
 		bin := filepath.Join(b.out, name)
-		argv := append([]string{"-O2", "-static", "-o", bin, src}, libraries[name]...)
+		argv := append([]string{"-O2", "-static", "-o", bin, src}, kernel.Libraries(name)...)
 		if msg, err := exec.Command("gcc", argv...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("compiling %s: %w: %s", src, err, msg)
 		}

@@ -27,6 +27,7 @@ type tinyKernel struct {
 	low    uint32
 	high   uint32
 	fault  string
+	anew   guestabi.PC // where to enter the guest after guestabi.FaultCareful
 	trace  bool
 	safe   int
 }
@@ -146,6 +147,10 @@ func (k *tinyKernel) Safepoint(next guestabi.PC) guestabi.PC {
 
 // Fault implements machine.Kernel.
 func (k *tinyKernel) Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
+	if f == guestabi.FaultCareful {
+		k.anew = pc
+		return machine.Unwind
+	}
 	k.fault = fmt.Sprintf("fault %d at %#x", f, pc)
 	return machine.Unwind
 }

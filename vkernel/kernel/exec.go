@@ -394,7 +394,7 @@ func (t *Task) enterable(p *program, entry, sp uint64) error {
 	if err := p.units.bindAll(mach); err != nil {
 		return err
 	}
-	ctx := guestabi.Context{PC: entry, RFLAGS: 1 << 1, MXCSR: 0x1f80, Fuel: guestabi.FuelPerSlice}
+	ctx := guestabi.Context{PC: entry, RFLAGS: 1 << 1, MXCSR: guestabi.MXCSRInit, Fuel: guestabi.FuelPerSlice}
 	ctx.GPR[guestabi.RSP] = sp
 	mach.LoadContext(&ctx)
 	p.entry = guestabi.PC(entry)
