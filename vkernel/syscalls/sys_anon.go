@@ -237,6 +237,3 @@ func epollPwait2(t *kernel.Task, a kernel.Args) (uint64, error) {
 	}
 	return withMask(t, a.Addr(4), a[5], func() (uint64, error) { return doEpollWait(t, a.Int(0), a.Addr(1), a.Int(2), o) })
 }
-
-// inotifyInit answers ENOSYS: callers fall back to polling.
-func inotifyInit(*kernel.Task, kernel.Args) (uint64, error) { return 0, linux.ENOSYS }

@@ -11,7 +11,7 @@ import (
 
 // onFile calls fn for the place that a descriptor was opened at. O_PATH is
 // EBADF.
-func onFile(t *kernel.Task, fd int32, fn func(p vfs.Path) error) (uint64, error) {
+func onFile(t *kernel.Task, fd int32, fn func(p vfs.Location) error) (uint64, error) {
 	d, err := t.Files().Get(fd)
 	if err != nil {
 		return 0, err
@@ -23,31 +23,31 @@ func onFile(t *kernel.Task, fd int32, fn func(p vfs.Path) error) (uint64, error)
 	if d.Inode() == nil {
 		return 0, nil // a pipe's attributes are not kept
 	}
-	return 0, fn(d.Path())
+	return 0, fn(d.Location())
 }
 
 // onPath calls fn for the place that a path leads to.
-func onPath(t *kernel.Task, fd int32, addr uint64, flags uint32, fn func(p vfs.Path) error) (uint64, error) {
+func onPath(t *kernel.Task, fd int32, addr uint64, flags uint32, fn func(p vfs.Location) error) (uint64, error) {
 	loc, err := walkAt(t, fd, addr, flags)
 	if err != nil {
 		return 0, err
 	}
-	return 0, fn(loc.Path)
+	return 0, fn(loc)
 }
 
 // chmod implements chmod(2).
 func chmod(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return onPath(t, linux.AT_FDCWD, a.Addr(0), 0, func(p vfs.Path) error { return t.Caller().Chmod(p, a.Uint(1)) })
+	return onPath(t, linux.AT_FDCWD, a.Addr(0), 0, func(p vfs.Location) error { return t.Caller().Chmod(p, a.Uint(1)) })
 }
 
 // fchmod implements fchmod(2).
 func fchmod(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return onFile(t, a.Int(0), func(p vfs.Path) error { return t.Caller().Chmod(p, a.Uint(1)) })
+	return onFile(t, a.Int(0), func(p vfs.Location) error { return t.Caller().Chmod(p, a.Uint(1)) })
 }
 
 // fchmodat implements the system call, which has no flags.
 func fchmodat(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return onPath(t, a.Int(0), a.Addr(1), 0, func(p vfs.Path) error { return t.Caller().Chmod(p, a.Uint(2)) })
+	return onPath(t, a.Int(0), a.Addr(1), 0, func(p vfs.Location) error { return t.Caller().Chmod(p, a.Uint(2)) })
 }
 
 // fchmodat2 implements fchmodat2(2).
@@ -55,23 +55,23 @@ func fchmodat2(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if a.Uint(3)&^(linux.AT_SYMLINK_NOFOLLOW|linux.AT_EMPTY_PATH) != 0 {
 		return 0, linux.EINVAL
 	}
-	return onPath(t, a.Int(0), a.Addr(1), a.Uint(3), func(p vfs.Path) error { return t.Caller().Chmod(p, a.Uint(2)) })
+	return onPath(t, a.Int(0), a.Addr(1), a.Uint(3), func(p vfs.Location) error { return t.Caller().Chmod(p, a.Uint(2)) })
 }
 
 // chown implements chown(2).
 func chown(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return onPath(t, linux.AT_FDCWD, a.Addr(0), 0, func(p vfs.Path) error { return t.Caller().Chown(p, a.Uint(1), a.Uint(2)) })
+	return onPath(t, linux.AT_FDCWD, a.Addr(0), 0, func(p vfs.Location) error { return t.Caller().Chown(p, a.Uint(1), a.Uint(2)) })
 }
 
 // lchown implements lchown(2).
 func lchown(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return onPath(t, linux.AT_FDCWD, a.Addr(0), linux.AT_SYMLINK_NOFOLLOW,
-		func(p vfs.Path) error { return t.Caller().Chown(p, a.Uint(1), a.Uint(2)) })
+		func(p vfs.Location) error { return t.Caller().Chown(p, a.Uint(1), a.Uint(2)) })
 }
 
 // fchown implements fchown(2).
 func fchown(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return onFile(t, a.Int(0), func(p vfs.Path) error { return t.Caller().Chown(p, a.Uint(1), a.Uint(2)) })
+	return onFile(t, a.Int(0), func(p vfs.Location) error { return t.Caller().Chown(p, a.Uint(1), a.Uint(2)) })
 }
 
 // fchownat implements fchownat(2).
@@ -80,13 +80,13 @@ func fchownat(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, linux.EINVAL
 	}
 	return onPath(t, a.Int(0), a.Addr(1), a.Uint(4),
-		func(p vfs.Path) error { return t.Caller().Chown(p, a.Uint(2), a.Uint(3)) })
+		func(p vfs.Location) error { return t.Caller().Chown(p, a.Uint(2), a.Uint(3)) })
 }
 
 // utimesAt sets both times; nil times stay. now says that both are the current
 // time.
 func utimesAt(t *kernel.Task, fd int32, addr uint64, flags uint32, atime, mtime *linux.Timespec, now bool) (uint64, error) {
-	set := func(p vfs.Path) error { return t.Caller().Utimes(p, atime, mtime, now) }
+	set := func(p vfs.Location) error { return t.Caller().Utimes(p, atime, mtime, now) }
 	if addr == 0 && fd != linux.AT_FDCWD {
 		if flags != 0 {
 			return 0, linux.EINVAL
@@ -184,7 +184,7 @@ func utime(t *kernel.Task, a kernel.Args) (uint64, error) {
 }
 
 // xattrTarget finds the file of a plain (0), l (1) or f (2) call.
-func xattrTarget(t *kernel.Task, kind int, a kernel.Args, fn func(p vfs.Path) error) (uint64, error) {
+func xattrTarget(t *kernel.Task, kind int, a kernel.Args, fn func(p vfs.Location) error) (uint64, error) {
 	switch kind {
 	case 0:
 		return onPath(t, linux.AT_FDCWD, a.Addr(0), 0, fn)
@@ -220,7 +220,7 @@ func setxattr(kind int) Handler {
 		if err := t.CopyIn(a.Addr(2), value); err != nil {
 			return 0, err
 		}
-		return xattrTarget(t, kind, a, func(p vfs.Path) error { return t.Caller().SetXattr(p, name, value, a.Uint(4)) })
+		return xattrTarget(t, kind, a, func(p vfs.Location) error { return t.Caller().SetXattr(p, name, value, a.Uint(4)) })
 	}
 }
 
@@ -243,8 +243,8 @@ func getxattr(kind int) Handler {
 			return 0, err
 		}
 		var value []byte
-		_, err = xattrTarget(t, kind, a, func(p vfs.Path) error {
-			value, err = t.Caller().GetXattr(p, name)
+		_, err = xattrTarget(t, kind, a, func(p vfs.Location) error {
+			value, err = t.Caller().GetXattr(p.Path, name)
 			return err
 		})
 		if err != nil {
@@ -258,8 +258,8 @@ func getxattr(kind int) Handler {
 func listxattr(kind int) Handler {
 	return func(t *kernel.Task, a kernel.Args) (uint64, error) {
 		var list []byte
-		_, err := xattrTarget(t, kind, a, func(p vfs.Path) error {
-			names, err := t.Caller().ListXattr(p)
+		_, err := xattrTarget(t, kind, a, func(p vfs.Location) error {
+			names, err := t.Caller().ListXattr(p.Path)
 			for _, n := range names {
 				list = append(append(list, n...), 0)
 			}
@@ -280,6 +280,6 @@ func removexattr(kind int) Handler {
 		if err != nil {
 			return 0, err
 		}
-		return xattrTarget(t, kind, a, func(p vfs.Path) error { return t.Caller().RemoveXattr(p, name) })
+		return xattrTarget(t, kind, a, func(p vfs.Location) error { return t.Caller().RemoveXattr(p, name) })
 	}
 }

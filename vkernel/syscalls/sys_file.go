@@ -383,7 +383,7 @@ func truncate(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return 0, writeError(t, t.Caller().Truncate(loc.Path, a.Int64(1)))
+	return 0, writeError(t, t.Caller().Truncate(loc, a.Int64(1)))
 }
 
 // ftruncate implements ftruncate(2).
@@ -420,11 +420,11 @@ func fallocate(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if off+n < 0 {
 		return 0, linux.EFBIG
 	}
-	if f, ok := d.File().(vfs.Allocator); ok {
+	if _, ok := d.File().(vfs.Allocator); ok {
 		if limit := t.Caller().FileSizeLimit; limit != 0 && uint64(off+n) > limit && mode&linux.FALLOC_FL_KEEP_SIZE == 0 {
 			return 0, writeError(t, linux.EFBIG)
 		}
-		return 0, f.Allocate(mode, off, n)
+		return 0, d.Allocate(mode, off, n)
 	}
 	if _, ok := d.File().(vfs.Seekable); !ok {
 		return 0, linux.ESPIPE

@@ -6,9 +6,17 @@ import (
 	"megabinary.dev/vkernel/linux"
 )
 
+// changed tells of a change unless it failed, and returns err.
+func (l Location) changed(mask uint32, err error) error {
+	if err == nil {
+		l.notify(mask)
+	}
+	return err
+}
+
 // Chmod implements fchmodat(2) on what was found at p.
-func (c *Caller) Chmod(p Path, mode uint32) error {
-	st, err := c.ownedForChange(p)
+func (c *Caller) Chmod(p Location, mode uint32) error {
+	st, err := c.ownedForChange(p.Path)
 	if err != nil {
 		return err
 	}
@@ -19,7 +27,7 @@ func (c *Caller) Chmod(p Path, mode uint32) error {
 	if !c.Creds.InGroup(st.GID) && !c.Creds.HasCap(linux.CAP_FSETID) {
 		mode &^= linux.S_ISGID
 	}
-	return p.Inode.SetAttr(SetAttr{Mode: &mode})
+	return p.changed(linux.IN_ATTRIB, p.Inode.SetAttr(SetAttr{Mode: &mode}))
 }
 
 func (c *Caller) ownedForChange(p Path) (linux.Stat, error) {
@@ -37,7 +45,7 @@ func (c *Caller) ownedForChange(p Path) (linux.Stat, error) {
 }
 
 // Chown implements fchownat(2) on what was found at p; -1 leaves an id alone.
-func (c *Caller) Chown(p Path, uid, gid uint32) error {
+func (c *Caller) Chown(p Location, uid, gid uint32) error {
 	const keep = ^uint32(0)
 	if p.Mount != nil && p.Mount.ReadOnly {
 		return linux.EROFS
@@ -69,12 +77,12 @@ func (c *Caller) Chown(p Path, uid, gid uint32) error {
 		}
 		a.Mode = &mode
 	}
-	return p.Inode.SetAttr(a)
+	return p.changed(linux.IN_ATTRIB, p.Inode.SetAttr(a))
 }
 
 // Utimes implements utimensat(2) on what was found at p. A nil time is left
 // alone; now says that both are to be the current time, which needs less.
-func (c *Caller) Utimes(p Path, atime, mtime *linux.Timespec, now bool) error {
+func (c *Caller) Utimes(p Location, atime, mtime *linux.Timespec, now bool) error {
 	if p.Mount != nil && p.Mount.ReadOnly {
 		return linux.EROFS
 	}
@@ -93,11 +101,17 @@ func (c *Caller) Utimes(p Path, atime, mtime *linux.Timespec, now bool) error {
 	if atime == nil && mtime == nil {
 		return nil
 	}
-	return p.Inode.SetAttr(SetAttr{Atime: atime, Mtime: mtime})
+	mask := uint32(linux.IN_ATTRIB)
+	if mtime == nil {
+		mask = linux.IN_ACCESS
+	} else if atime == nil {
+		mask = linux.IN_MODIFY
+	}
+	return p.changed(mask, p.Inode.SetAttr(SetAttr{Atime: atime, Mtime: mtime}))
 }
 
 // Truncate implements truncate(2) on what was found at p.
-func (c *Caller) Truncate(p Path, size int64) error {
+func (c *Caller) Truncate(p Location, size int64) error {
 	if size < 0 {
 		return linux.EINVAL
 	}
@@ -121,7 +135,7 @@ func (c *Caller) Truncate(p Path, size int64) error {
 	if c.FileSizeLimit != 0 && uint64(size) > c.FileSizeLimit {
 		return linux.EFBIG
 	}
-	return p.Inode.SetAttr(SetAttr{Size: &size})
+	return p.changed(linux.IN_MODIFY, p.Inode.SetAttr(SetAttr{Size: &size}))
 }
 
 // Readlink implements readlinkat(2) on what was found at p without following.
@@ -192,27 +206,27 @@ func (c *Caller) GetXattr(p Path, name string) ([]byte, error) {
 }
 
 // SetXattr implements setxattr(2).
-func (c *Caller) SetXattr(p Path, name string, value []byte, flags uint32) error {
-	if err := c.checkXattr(p, name, MayWrite); err != nil {
+func (c *Caller) SetXattr(p Location, name string, value []byte, flags uint32) error {
+	if err := c.checkXattr(p.Path, name, MayWrite); err != nil {
 		return err
 	}
-	x, err := xattrsOf(p)
+	x, err := xattrsOf(p.Path)
 	if err != nil {
 		return err
 	}
-	return x.SetXattr(name, value, flags)
+	return p.changed(linux.IN_ATTRIB, x.SetXattr(name, value, flags))
 }
 
 // RemoveXattr implements removexattr(2).
-func (c *Caller) RemoveXattr(p Path, name string) error {
-	if err := c.checkXattr(p, name, MayWrite); err != nil {
+func (c *Caller) RemoveXattr(p Location, name string) error {
+	if err := c.checkXattr(p.Path, name, MayWrite); err != nil {
 		return err
 	}
-	x, err := xattrsOf(p)
+	x, err := xattrsOf(p.Path)
 	if err != nil {
 		return err
 	}
-	return x.RemoveXattr(name)
+	return p.changed(linux.IN_ATTRIB, x.RemoveXattr(name))
 }
 
 // ListXattr implements listxattr(2); trusted names show for CAP_SYS_ADMIN only.

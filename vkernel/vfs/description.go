@@ -59,7 +59,7 @@ func (f *FileDescription) DecRef() {
 			l.releaseOwner(f)
 		}
 		f.runHooks()
-		f.file.Release()
+		f.release()
 	case n < 0:
 		panic("BUG: file description has a negative count of references")
 	}
@@ -149,6 +149,14 @@ func (f *FileDescription) Stat() (linux.Stat, error) {
 
 // Read reads at the offset and moves it. It never blocks: EAGAIN means not now.
 func (f *FileDescription) Read(p []byte) (int, error) {
+	n, err := f.read(p)
+	if n > 0 {
+		f.notify(linux.IN_ACCESS)
+	}
+	return n, err
+}
+
+func (f *FileDescription) read(p []byte) (int, error) {
 	if !f.Readable() {
 		return 0, linux.EBADF
 	}
@@ -168,6 +176,14 @@ func (f *FileDescription) Read(p []byte) (int, error) {
 // Write writes at the offset, or at the end with O_APPEND, and moves the
 // offset. limit is RLIMIT_FSIZE in bytes, 0 for none. It never blocks.
 func (f *FileDescription) Write(p []byte, limit uint64) (int, error) {
+	n, err := f.write(p, limit)
+	if n > 0 {
+		f.notify(linux.IN_MODIFY)
+	}
+	return n, err
+}
+
+func (f *FileDescription) write(p []byte, limit uint64) (int, error) {
 	if !f.Writable() {
 		return 0, linux.EBADF
 	}
@@ -217,6 +233,14 @@ func (f *FileDescription) clip(p []byte, off int64, limit uint64) ([]byte, error
 
 // PRead reads at off without moving the offset.
 func (f *FileDescription) PRead(p []byte, off int64) (int, error) {
+	n, err := f.pread(p, off)
+	if n > 0 {
+		f.notify(linux.IN_ACCESS)
+	}
+	return n, err
+}
+
+func (f *FileDescription) pread(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, linux.EINVAL
 	}
@@ -238,6 +262,14 @@ func (f *FileDescription) PRead(p []byte, off int64) (int, error) {
 // PWrite writes at off without moving the offset; with O_APPEND it appends, as
 // Linux does.
 func (f *FileDescription) PWrite(p []byte, off int64, limit uint64) (int, error) {
+	n, err := f.pwrite(p, off, limit)
+	if n > 0 {
+		f.notify(linux.IN_MODIFY)
+	}
+	return n, err
+}
+
+func (f *FileDescription) pwrite(p []byte, off int64, limit uint64) (int, error) {
 	if off < 0 {
 		return 0, linux.EINVAL
 	}
@@ -325,6 +357,7 @@ func (f *FileDescription) ReadDir(emit func(linux.Dirent) bool) error {
 	if !ok {
 		return linux.ENOTDIR
 	}
+	defer f.notify(linux.IN_ACCESS)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return d.ReadDir(f.off, func(e linux.Dirent) bool {
@@ -336,8 +369,29 @@ func (f *FileDescription) ReadDir(emit func(linux.Dirent) bool) error {
 	})
 }
 
+// Allocate implements fallocate(2); ENODEV if the file cannot.
+func (f *FileDescription) Allocate(mode uint32, off, n int64) error {
+	a, ok := f.file.(Allocator)
+	if !ok {
+		return linux.ENODEV
+	}
+	err := a.Allocate(mode, off, n)
+	if err == nil {
+		f.notify(linux.IN_MODIFY)
+	}
+	return err
+}
+
 // Truncate implements ftruncate(2).
 func (f *FileDescription) Truncate(size int64) error {
+	err := f.truncate(size)
+	if err == nil {
+		f.notify(linux.IN_MODIFY)
+	}
+	return err
+}
+
+func (f *FileDescription) truncate(size int64) error {
 	if size < 0 {
 		return linux.EINVAL
 	}

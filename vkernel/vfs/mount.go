@@ -74,6 +74,8 @@ type MountNamespace struct {
 	nextID int
 	hidden *Mount // of Hidden
 
+	watches Watches
+
 	anonIno atomic.Uint64
 }
 

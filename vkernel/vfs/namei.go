@@ -25,7 +25,11 @@ func (c *Caller) makeAt(at Path, path string, mode uint32, target string) (Inode
 		return nil, err
 	}
 	n.Target = target
-	return dir.Create(w.name, n)
+	inode, err := dir.Create(w.name, n)
+	if err == nil {
+		w.parent.Mount.notifyName(dir, linux.IN_CREATE, w.name, mode&linux.S_IFMT == linux.S_IFDIR)
+	}
+	return inode, err
 }
 
 // Mkdir implements mkdirat(2).
@@ -83,7 +87,9 @@ func (c *Caller) Mknod(at Path, path string, mode uint32, rdev uint64) error {
 	if kind == linux.S_IFCHR || kind == linux.S_IFBLK {
 		n.Rdev = rdev
 	}
-	_, err = dir.Create(w.name, n)
+	if _, err = dir.Create(w.name, n); err == nil {
+		w.parent.Mount.notifyName(dir, linux.IN_CREATE, w.name, false)
+	}
 	return err
 }
 
@@ -108,7 +114,12 @@ func (c *Caller) Link(old Path, at Path, path string) error {
 	if _, isDir := old.Inode.(Dir); isDir {
 		return linux.EPERM
 	}
-	return dir.Link(w.name, old.Inode)
+	if err := dir.Link(w.name, old.Inode); err != nil {
+		return err
+	}
+	old.Mount.notifySelf(old.Inode, linux.IN_ATTRIB)
+	old.Mount.notifyName(dir, linux.IN_CREATE, w.name, false)
+	return nil
 }
 
 // mayDelete applies may_delete: the caller may remove victim's name from dir.
@@ -135,6 +146,18 @@ func (c *Caller) mayDelete(dir Dir, victim Inode) error {
 
 // mountedOn says whether the entry that w found is a mount point.
 func (w *walked) mountedOn() bool { return w.exists() && w.loc.Mount != w.parent.Mount }
+
+// remove takes the entry that w found out of its directory, and tells of it.
+func (w *walked) remove(rmdir bool) error {
+	m := w.parent.Mount
+	victim := m.victim(w.loc.Inode)
+	if err := w.loc.Parent.Unlink(w.name, rmdir); err != nil {
+		return err
+	}
+	victim.lost()
+	m.notifyName(w.loc.Parent, linux.IN_DELETE, w.name, rmdir)
+	return nil
+}
 
 // Unlink implements unlinkat(2) without AT_REMOVEDIR.
 func (c *Caller) Unlink(at Path, path string) error {
@@ -164,7 +187,7 @@ func (c *Caller) Unlink(at Path, path string) error {
 	if isDir {
 		return linux.EISDIR
 	}
-	return w.loc.Parent.Unlink(w.name, false)
+	return w.remove(false)
 }
 
 // Rmdir implements rmdir(2).
@@ -196,7 +219,7 @@ func (c *Caller) Rmdir(at Path, path string) error {
 	if w.mountedOn() {
 		return linux.EBUSY
 	}
-	return w.loc.Parent.Unlink(w.name, true)
+	return w.remove(true)
 }
 
 // Rename implements renameat2(2).
@@ -277,5 +300,17 @@ func (c *Caller) rename(from, to walked, flags uint32) error {
 	if from.mountedOn() || to.mountedOn() {
 		return linux.EBUSY
 	}
-	return from.parent.Mount.FS.Rename(oldDir, from.name, newDir, to.name, flags)
+	m := from.parent.Mount
+	var replaced watchedVictim
+	if flags&linux.RENAME_EXCHANGE == 0 {
+		replaced = m.victim(to.loc.Inode)
+	}
+	if err := m.FS.Rename(oldDir, from.name, newDir, to.name, flags); err != nil {
+		return err
+	}
+	m.moved(from.loc.Inode, oldDir, from.name, newDir, to.name, replaced)
+	if flags&linux.RENAME_EXCHANGE != 0 {
+		m.moved(to.loc.Inode, newDir, to.name, oldDir, from.name, watchedVictim{})
+	}
+	return nil
 }

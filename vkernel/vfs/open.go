@@ -98,6 +98,8 @@ func (c *Caller) OpenLocation(loc Location, flags uint32) (*FileDescription, err
 		if err := loc.Inode.SetAttr(SetAttr{Size: &zero}); err != nil {
 			return nil, err
 		}
+		d, err := c.openInode(loc, &st, flags)
+		return d, loc.changed(linux.IN_MODIFY, err)
 	}
 	return c.openInode(loc, &st, flags)
 }
@@ -132,6 +134,7 @@ func (c *Caller) openInode(loc Location, st *linux.Stat, flags uint32) (*FileDes
 	if err != nil {
 		return nil, err
 	}
+	loc.notify(linux.IN_OPEN)
 	return NewFileDescription(file, loc, flags), nil
 }
 
@@ -152,6 +155,7 @@ func (c *Caller) createAndOpen(w walked, flags, mode uint32) (*FileDescription, 
 	if err != nil {
 		return nil, err
 	}
+	w.parent.Mount.notifyName(dir, linux.IN_CREATE, w.name, false)
 	loc := Location{Path: Path{w.parent.Mount, inode}, Parent: dir, Name: w.name}
 	return c.openInode(loc, &st, flags)
 }

@@ -147,10 +147,10 @@ func TestPermissions(t *testing.T) {
 	chmod := func(path string, mode, uid, gid uint32) {
 		l, err := root.Walk(here, path, true)
 		if err == nil {
-			err = root.Chown(l.Path, uid, gid)
+			err = root.Chown(l, uid, gid)
 		}
 		if err == nil {
-			err = root.Chmod(l.Path, mode)
+			err = root.Chmod(l, mode)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -198,13 +198,13 @@ func TestPermissions(t *testing.T) {
 	if err := root.Access(l.Path, vfs.MayExec); err != linux.EACCES {
 		t.Errorf("root may execute what nobody may: %v", err)
 	}
-	if err := user.Chmod(l.Path, 0o4777); err != nil {
+	if err := user.Chmod(l, 0o4777); err != nil {
 		t.Error(err)
 	}
-	if err := user.Chown(l.Path, 8, ^uint32(0)); err != linux.EPERM {
+	if err := user.Chown(l, 8, ^uint32(0)); err != linux.EPERM {
 		t.Errorf("giving a file away: %v", err)
 	}
-	if err := user.Chown(l.Path, ^uint32(0), 50); err != nil {
+	if err := user.Chown(l, ^uint32(0), 50); err != nil {
 		t.Errorf("to a group of one's own: %v", err)
 	}
 	if st, _ := l.Inode.Stat(); st.Mode&linux.S_ISUID != 0 {

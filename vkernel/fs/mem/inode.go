@@ -93,6 +93,13 @@ func (h *inode) dropIfUnused() {
 	}
 }
 
+// InUse says whether files are open on the inode, for vfs.Watches.
+func (h *inode) InUse() bool {
+	h.fs.mu.RLock()
+	defer h.fs.mu.RUnlock()
+	return h.opens > 0
+}
+
 // Filesystem implements vfs.Inode.
 func (h *inode) Filesystem() vfs.Filesystem { return h.fs }
 

@@ -415,10 +415,10 @@ func TestTmpfileGetsAName(t *testing.T) {
 func TestXattrs(t *testing.T) {
 	c := root(t, New(Options{Base: newTestBase()}))
 	l, _ := c.Walk(vfs.Path{}, "/file", true)
-	if err := c.SetXattr(l.Path, "user.k", []byte("v"), 0); err != nil {
+	if err := c.SetXattr(l, "user.k", []byte("v"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.SetXattr(l.Path, "user.k", nil, linux.XATTR_CREATE); err != linux.EEXIST {
+	if err := c.SetXattr(l, "user.k", nil, linux.XATTR_CREATE); err != linux.EEXIST {
 		t.Errorf("creating twice: %v", err)
 	}
 	if v, err := c.GetXattr(l.Path, "user.k"); string(v) != "v" || err != nil {

@@ -220,6 +220,7 @@ func (fs *FS) sysFiles() map[string]func(uint64) vfs.Inode {
 		"fs/pipe-max-size":              fs.fixed("1048576\n"),
 		"fs/protected_hardlinks":        fs.fixed("0\n"),
 		"fs/protected_symlinks":         fs.fixed("0\n"),
+		"fs/inotify/max_queued_events":  fs.fixed("16384\n"),
 		"kernel/cap_last_cap":           fs.fixed(strconv.Itoa(linux.CAP_LAST_CAP) + "\n"),
 		"kernel/core_pattern":           fs.fixed("\n"),
 		"kernel/domainname":             fs.text(func() string { return fs.kernel.System().Domainname + "\n" }),
