@@ -10,6 +10,7 @@ import (
 	"megabinary.dev/vkernel/fs/mem"
 	"megabinary.dev/vkernel/fs/proc"
 	"megabinary.dev/vkernel/fs/proc/taskview"
+	"megabinary.dev/vkernel/fs/tty"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/syscalls"
 	"megabinary.dev/vkernel/vfs"
@@ -20,6 +21,7 @@ const (
 	rootDev = 1 + iota
 	devDev
 	procDev
+	ptsDev
 	bindDev = 64 // and up
 )
 
@@ -45,6 +47,19 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 		return nil, err
 	}
 	if err := mountAt(admin, ns, "/dev", devFS, vfs.MountOptions{}); err != nil {
+		return nil, err
+	}
+	ptsFS, err := dev.NewPTS(dev.Options{Dev: ptsDev, Terminal: c.stdio.terminal != nil})
+	if err != nil {
+		return nil, err
+	}
+	first := 0
+	if c.stdio.terminal != nil {
+		first = 1
+	}
+	devices.PTYs = tty.NewPTYs(ptsFS.Root(), first)
+	c.ptys = devices.PTYs
+	if err := mountAt(admin, ns, "/dev/pts", ptsFS, vfs.MountOptions{Source: "devpts"}); err != nil {
 		return nil, err
 	}
 	view := taskview.New(c.kernel, syscalls.UnameRelease, syscalls.UnameVersion)

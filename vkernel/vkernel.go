@@ -17,6 +17,7 @@ import (
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/fs/layers"
+	"megabinary.dev/vkernel/fs/tty"
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
@@ -170,6 +171,7 @@ func statusOf(wait int) Status {
 type Container struct {
 	kernel *kernel.Container
 	stdio  *stdio
+	ptys   *tty.PTYs
 	ports  []Port
 	close  []io.Closer
 }
@@ -257,6 +259,7 @@ func (v *VKernel) startInit(c *Container, tree *vfs.MountNamespace, trail *audit
 		return fmt.Errorf("starting a container: %w", err)
 	}
 	init := kernel.InitConfig{Path: path, Args: spec.Args, Env: env, Creds: creds, Files: files, FS: vfs.NewFSContext(root, cwd)}
+	c.ptys.SetSignaler(c.kernel)
 	if t := c.stdio.terminal; t != nil {
 		t.SetSignaler(c.kernel)
 		t.Own(1, 1) // the first process leads session and group 1

@@ -38,6 +38,8 @@ func (c *Container) hangUpIfOrphaned(pgid int) {
 type ForegroundTTY interface {
 	// ForegroundGroup returns the foreground process group's id, 0 if none.
 	ForegroundGroup() int
+	// Device returns the number of its device.
+	Device() uint64
 	// Disassociate tells the terminal that its session has ended.
 	Disassociate()
 }
@@ -51,18 +53,38 @@ func (tg *ThreadGroup) leaveSession() {
 	}
 	s.leader = nil
 	tty, ok := s.tty.(ForegroundTTY)
-	s.tty = nil
-	if !ok {
-		return
+	fg := s.oldFG
+	s.tty, s.oldFG = nil, 0
+	if ok {
+		fg = tty.ForegroundGroup()
+		tty.Disassociate()
 	}
-	fg := tty.ForegroundGroup()
 	for _, other := range tg.c.groups {
 		if fg != 0 && other.pgid == fg && other != tg && !other.dead {
 			_ = other.send(linux.SIGHUP, kernelInfo(linux.SIGHUP))
 			_ = other.send(linux.SIGCONT, kernelInfo(linux.SIGCONT))
 		}
 	}
-	tty.Disassociate()
+}
+
+// HangUpSession takes the terminal away from a session, as a hangup of the line
+// does: the leader gets SIGHUP and SIGCONT, and when it ends, so does fg, the
+// terminal's foreground group.
+func (c *Container) HangUpSession(session, fg int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, tg := range c.groups {
+		s := tg.session
+		if s.id != session || tg.dead {
+			continue
+		}
+		s.tty = nil
+		if s.leader == tg {
+			s.oldFG = fg
+			_ = tg.send(linux.SIGHUP, kernelInfo(linux.SIGHUP)) // standard signals always fit
+			_ = tg.send(linux.SIGCONT, kernelInfo(linux.SIGCONT))
+		}
+	}
 }
 
 // SetSID implements setsid(2).

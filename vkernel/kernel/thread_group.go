@@ -68,6 +68,7 @@ type Session struct {
 	id     int
 	leader *ThreadGroup // nil once it has exited
 	tty    any          // controlling terminal, the terminal's own type
+	oldFG  int          // foreground group of a terminal that has hung up, 0: none
 }
 
 func newThreadGroup(c *Container, id int) *ThreadGroup {

@@ -61,6 +61,8 @@ func ioctlRequest(c *strace.Call, i int) string {
 		strace.Flag{Value: linux.TIOCGWINSZ, Name: "TIOCGWINSZ"}, strace.Flag{Value: linux.TIOCSWINSZ, Name: "TIOCSWINSZ"},
 		strace.Flag{Value: linux.TIOCGPGRP, Name: "TIOCGPGRP"}, strace.Flag{Value: linux.TIOCSPGRP, Name: "TIOCSPGRP"},
 		strace.Flag{Value: linux.TIOCSCTTY, Name: "TIOCSCTTY"}, strace.Flag{Value: linux.TIOCNOTTY, Name: "TIOCNOTTY"},
+		strace.Flag{Value: linux.TIOCGPTN, Name: "TIOCGPTN"}, strace.Flag{Value: linux.TIOCSPTLCK, Name: "TIOCSPTLCK"},
+		strace.Flag{Value: linux.TIOCGPTPEER, Name: "TIOCGPTPEER"},
 		strace.Flag{Value: linux.FIONREAD, Name: "FIONREAD"}, strace.Flag{Value: linux.FIONBIO, Name: "FIONBIO"},
 		strace.Flag{Value: linux.FIOCLEX, Name: "FIOCLEX"}, strace.Flag{Value: linux.FIONCLEX, Name: "FIONCLEX"})(c, i)
 }

@@ -352,6 +352,9 @@ func ioctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		}
 		return 0, nil
 	}
+	if m, ok := d.File().(ptyMaster); ok && req == linux.TIOCGPTPEER {
+		return openPeer(t, d, m, uint32(a.Addr(2)))
+	}
 	n, err := d.Ioctl(t, req, a.Addr(2))
 	if _, ok := d.File().(socket.Socket); ok && err == linux.ENOTTY {
 		return t.Container().Net().Ioctl(t, req, a.Addr(2))
@@ -366,4 +369,32 @@ func ioctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 	cur, _ := d.Seek(0, linux.SEEK_CUR)
 	left := max(0, min(st.Size-cur, 1<<31-1))
 	return 0, t.CopyOut(a.Addr(2), binary.LittleEndian.AppendUint32(nil, uint32(left)))
+}
+
+// ptyMaster is the master's file of a pseudo-terminal.
+type ptyMaster interface {
+	// PeerName returns the slave's name beside the master's.
+	PeerName() string
+}
+
+// openPeer implements ioctl(TIOCGPTPEER): it opens the slave of the master d.
+func openPeer(t *kernel.Task, d *vfs.FileDescription, m ptyMaster, flags uint32) (uint64, error) {
+	root := d.Path().Mount.Root()
+	dir, err := root.Dir()
+	if err != nil {
+		return 0, err
+	}
+	inode, err := dir.Lookup(m.PeerName())
+	if err != nil {
+		return 0, err
+	}
+	loc := vfs.Location{Path: vfs.Path{Mount: root.Mount, Inode: inode}, Parent: dir, Name: m.PeerName()}
+	peer, err := t.Caller().OpenLocation(loc, flags)
+	if err != nil {
+		return 0, err
+	}
+	if tty, ok := peer.File().(interface{ Opened(vfs.IoctlTask) }); ok && flags&linux.O_NOCTTY == 0 {
+		tty.Opened(t)
+	}
+	return install(t, peer, flags&linux.O_CLOEXEC != 0)
 }

@@ -67,10 +67,54 @@ func readInto(t *kernel.Task, d *vfs.FileDescription, p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if tty, ok := d.File().(limitedReader); ok && !d.NonBlocking() {
+		if least, wait := tty.ReadLimits(); least > 1 || wait > 0 {
+			return readLimited(t, d, p, least, wait)
+		}
+	}
 	if s, ok := d.File().(*kernel.SignalFD); ok {
 		return retry(t, d, waiter.ReadableEvents, func() (int, error) { return s.ReadSignals(t, p) })
 	}
 	return retry(t, d, waiter.ReadableEvents, func() (int, error) { return d.Read(p) })
+}
+
+// limitedReader is a terminal, whose reads end as VMIN and VTIME say.
+type limitedReader interface {
+	// ReadLimits returns VMIN and VTIME: 1 and 0 in canonical mode.
+	ReadLimits() (least int, wait time.Duration)
+}
+
+// readLimited reads as termios(3) has it of non-canonical mode: until least
+// bytes are there, but no longer than wait, if that is not 0, behind the last
+// byte, or behind the start of the call if least is 0.
+func readLimited(t *kernel.Task, d *vfs.FileDescription, p []byte, least int, wait time.Duration) (int, error) {
+	e, ready := waiter.NewChannelEntry(waiter.ReadableEvents)
+	d.EventRegister(e)
+	defer d.EventUnregister(e)
+	least = min(least, len(p))
+	var deadline time.Time
+	if least == 0 && wait > 0 {
+		deadline = time.Now().Add(wait)
+	}
+	for done := 0; ; {
+		n, err := d.Read(p[done:])
+		if err != nil && err != linux.EAGAIN {
+			return done, err
+		}
+		done += n
+		if done > 0 && done >= least || d.Readiness(waiter.EventHUp) != 0 {
+			return done, nil
+		}
+		if n > 0 && wait > 0 {
+			deadline = time.Now().Add(wait)
+		}
+		switch err := t.Block(ready, deadline); {
+		case err == linux.ETIMEDOUT, err != nil && done > 0:
+			return done, nil
+		case err != nil:
+			return 0, err
+		}
+	}
 }
 
 // writeAll writes p, waiting as often as it takes unless the description is

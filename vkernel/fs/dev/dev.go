@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"megabinary.dev/vkernel/fs/mem"
+	"megabinary.dev/vkernel/fs/tty"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/vfs"
 )
@@ -22,6 +23,7 @@ var (
 	URandom = linux.MakeDev(1, 9)
 	TTY     = linux.MakeDev(5, 0) // the caller's controlling terminal
 	Console = linux.MakeDev(5, 1)
+	PTMX    = linux.MakeDev(5, 2)
 	PTS0    = linux.MakeDev(136, 0)
 )
 
@@ -30,6 +32,8 @@ type Devices struct {
 	// Terminal is the container's terminal, nil if it has none: /dev/console
 	// and /dev/pts/0.
 	Terminal vfs.File
+	// PTYs makes the other pseudo-terminals; nil: there are none.
+	PTYs *tty.PTYs
 	// Rand is where random bytes come from; crypto/rand if nil.
 	Rand io.Reader
 }
@@ -52,15 +56,26 @@ func (d *Devices) OpenDevice(rdev uint64, block bool, r vfs.OpenRequest) (vfs.Fi
 		}
 		return random{rand.Reader}, nil
 	case Console, PTS0:
-		if d.Terminal == nil {
+		if d.Terminal != nil {
+			return d.Terminal, nil
+		}
+		if rdev == Console {
 			return nil, linux.EIO
 		}
-		return d.Terminal, nil
+	case PTMX:
+		if d.PTYs != nil {
+			return d.PTYs.OpenMaster(r.Caller)
+		}
 	case TTY:
 		if r.Caller == nil || r.Caller.TTY == nil {
 			return nil, linux.ENXIO
 		}
 		return r.Caller.TTY()
+	}
+	if d.PTYs != nil {
+		if f, ok, err := d.PTYs.OpenSlave(rdev); ok {
+			return f, err
+		}
 	}
 	return nil, linux.ENXIO
 }
@@ -120,7 +135,8 @@ func (random) Ioctl(t vfs.IoctlTask, req uint32, arg uint64) (uint64, error) {
 type Options struct {
 	Dev uint64           // st_dev
 	Now func() time.Time // time.Now if nil
-	// Terminal says that /dev/console and /dev/pts/0 are to be there.
+	// Terminal says that /dev/console (in /dev) and 0 (in /dev/pts) are to be
+	// there.
 	Terminal bool
 	TTYUID   uint32 // owner of the terminal
 }
@@ -148,8 +164,7 @@ func New(o Options) (*mem.FS, error) {
 	if _, err := root.Create("shm", vfs.NewInode{Mode: linux.S_IFDIR | 0o1777}); err != nil {
 		return nil, fmt.Errorf("making /dev/shm: %w", err)
 	}
-	pts, err := root.Create("pts", vfs.NewInode{Mode: linux.S_IFDIR | 0o755})
-	if err != nil {
+	if _, err := root.Create("pts", vfs.NewInode{Mode: linux.S_IFDIR | 0o755}); err != nil {
 		return nil, fmt.Errorf("making /dev/pts: %w", err)
 	}
 	if !o.Terminal {
@@ -158,11 +173,20 @@ func New(o Options) (*mem.FS, error) {
 	if _, err := root.Create("console", vfs.NewInode{Mode: linux.S_IFCHR | 0o620, UID: o.TTYUID, GID: 5, Rdev: Console}); err != nil {
 		return nil, fmt.Errorf("making /dev/console: %w", err)
 	}
-	dir, ok := pts.(vfs.Dir)
-	if !ok {
-		return nil, fmt.Errorf("making /dev/pts/0: %w", linux.ENOTDIR)
+	return fs, nil
+}
+
+// NewPTS makes the file system for /dev/pts, whose further names PTYs makes.
+func NewPTS(o Options) (*mem.FS, error) {
+	fs := mem.New(mem.Options{Type: "devpts", Magic: linux.DEVPTS_SUPER_MAGIC, Dev: o.Dev, Mode: 0o755, MaxBytes: 16 << 20, Now: o.Now})
+	root := fs.Root()
+	if _, err := root.Create("ptmx", vfs.NewInode{Mode: linux.S_IFCHR | 0o666, Rdev: PTMX}); err != nil {
+		return nil, fmt.Errorf("making /dev/pts/ptmx: %w", err)
 	}
-	if _, err := dir.Create("0", vfs.NewInode{Mode: linux.S_IFCHR | 0o620, UID: o.TTYUID, GID: 5, Rdev: PTS0}); err != nil {
+	if !o.Terminal {
+		return fs, nil
+	}
+	if _, err := root.Create("0", vfs.NewInode{Mode: linux.S_IFCHR | 0o620, UID: o.TTYUID, GID: 5, Rdev: PTS0}); err != nil {
 		return nil, fmt.Errorf("making /dev/pts/0: %w", err)
 	}
 	return fs, nil

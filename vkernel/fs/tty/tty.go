@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"sync"
+	"time"
 
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/vfs"
@@ -13,6 +14,10 @@ import (
 // Signaler sends a terminal's signals to a process group.
 type Signaler interface {
 	SignalGroup(pgid, sig int)
+	// HangUpSession takes a terminal away from the session that it controls and
+	// sends the session's leader SIGHUP and SIGCONT. fg, the foreground group,
+	// is hung up when the leader ends.
+	HangUpSession(session, fg int)
 }
 
 // jobTask is what job control needs of a task; *kernel.Task is one.
@@ -47,6 +52,7 @@ type TTY struct {
 	ready    []byte // what can be read
 	ends     []int  // lengths of the lines at the front of ready; 0 is end of file
 	closed   bool   // hung up
+	pty      *pty   // nil: the host's terminal
 	column   int    // of the cursor, for tabs and erasing
 	lastLNXT bool   // the next character is literal
 }
@@ -81,7 +87,20 @@ func (t *TTY) Disassociate() {
 }
 
 // OpenTTY implements what /dev/tty needs.
-func (t *TTY) OpenTTY() (vfs.File, error) { return t, nil }
+func (t *TTY) OpenTTY() (vfs.File, error) {
+	if t.pty != nil {
+		return t.pty.open()
+	}
+	return t, nil
+}
+
+// Device returns the number of the terminal's device.
+func (t *TTY) Device() uint64 {
+	if t.pty != nil {
+		return t.pty.rdev()
+	}
+	return linux.MakeDev(ptsMajor, 0)
+}
 
 // Own makes the terminal that of a session whose leader's group is in the
 // foreground.
@@ -124,8 +143,53 @@ func (t *TTY) HangUp() {
 	t.queue.Notify(waiter.ReadableEvents | waiter.EventHUp)
 }
 
+// hangUpSession ends the terminal as tty_vhangup does.
+func (t *TTY) hangUpSession() {
+	t.mu.Lock()
+	t.closed = true
+	t.line, t.ready, t.ends = nil, nil, nil
+	s, session, fg := t.signals, t.session, t.fg
+	t.session, t.fg = 0, 0
+	t.mu.Unlock()
+	if s != nil && session != 0 {
+		s.HangUpSession(session, fg)
+	}
+	t.queue.Notify(waiter.ReadableEvents | waiter.WritableEvents | waiter.EventErr | waiter.EventHUp)
+}
+
+// inputRoom returns how many bytes Input takes without losing any, or, in
+// canonical mode, while nothing can be read, so that a line that is too long
+// does not block for ever (n_tty).
+func (t *TTY) inputRoom() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	room := maxInput - 1 - len(t.line) - len(t.ready)
+	if room <= 0 && t.termios.Lflag&linux.ICANON != 0 && len(t.ends) == 0 {
+		return 1
+	}
+	return max(0, room)
+}
+
+// ReadLimits returns VMIN, in bytes, and VTIME: 1 and 0 in canonical mode.
+func (t *TTY) ReadLimits() (least int, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.termios.Lflag&linux.ICANON != 0 || t.closed {
+		return 1, 0
+	}
+	return int(t.termios.CC[linux.VMIN]), time.Duration(t.termios.CC[linux.VTIME]) * 100 * time.Millisecond
+}
+
 // ReadAt implements vfs.File.
 func (t *TTY) ReadAt(p []byte, _ int64) (int, error) {
+	n, err := t.take(p)
+	if err == nil && t.pty != nil {
+		t.pty.feed()
+	}
+	return n, err
+}
+
+func (t *TTY) take(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(p) == 0 {
@@ -158,6 +222,19 @@ func (t *TTY) ReadAt(p []byte, _ int64) (int, error) {
 
 // WriteAt implements vfs.File.
 func (t *TTY) WriteAt(p []byte, _ int64) (int, error) {
+	if t.pty != nil && len(p) > 0 {
+		t.mu.Lock()
+		closed := t.closed
+		t.mu.Unlock()
+		room := t.pty.outputRoom()
+		switch {
+		case closed:
+			return 0, linux.EIO
+		case room == 0:
+			return 0, linux.EAGAIN
+		}
+		p = p[:min(len(p), room)]
+	}
 	t.mu.Lock()
 	flags := t.termios.Oflag
 	var buf []byte
@@ -215,12 +292,19 @@ func (t *TTY) Release() {}
 func (t *TTY) Readiness(mask waiter.EventMask) waiter.EventMask {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ready := waiter.WritableEvents
-	if t.termios.Lflag&linux.ICANON == 0 && len(t.ready) > 0 || len(t.ends) > 0 || t.closed {
+	least := 1
+	if t.termios.CC[linux.VTIME] == 0 {
+		least = max(1, int(t.termios.CC[linux.VMIN]))
+	}
+	ready := waiter.EventMask(0)
+	if t.pty == nil || t.closed || t.pty.outputRoom() > 0 {
+		ready |= waiter.WritableEvents
+	}
+	if t.termios.Lflag&linux.ICANON == 0 && len(t.ready) >= least || len(t.ends) > 0 || t.closed {
 		ready |= waiter.ReadableEvents
 	}
 	if t.closed {
-		ready |= waiter.EventHUp
+		ready |= waiter.EventHUp | waiter.EventErr
 	}
 	return ready & mask
 }
@@ -283,6 +367,12 @@ func (t *TTY) control(j jobTask, steal bool) error {
 
 // Ioctl implements vfs.Ioctler.
 func (t *TTY) Ioctl(task vfs.IoctlTask, req uint32, arg uint64) (uint64, error) {
+	t.mu.Lock()
+	hungUp := t.closed && t.pty != nil
+	t.mu.Unlock()
+	if hungUp {
+		return 0, linux.EIO
+	}
 	switch req {
 	case linux.TCGETS:
 		var b [linux.TermiosSize]byte
@@ -338,6 +428,9 @@ func (t *TTY) flush() {
 	t.mu.Lock()
 	t.line, t.ready, t.ends = nil, nil, nil
 	t.mu.Unlock()
+	if t.pty != nil {
+		t.pty.feed()
+	}
 }
 
 func (t *TTY) setTermios(task vfs.IoctlTask, req uint32, arg uint64) error {
@@ -360,7 +453,28 @@ func (t *TTY) setTermios(task vfs.IoctlTask, req uint32, arg uint64) error {
 		t.ends = []int{len(t.ready)}
 	}
 	t.mu.Unlock()
+	if t.pty != nil {
+		t.pty.feed()
+	}
 	t.queue.Notify(waiter.ReadableEvents)
+	return nil
+}
+
+// giveUp implements TIOCNOTTY: the leader takes the terminal away from its
+// whole session.
+func (t *TTY) giveUp(j jobTask) error {
+	if err := j.SetControllingTTY(nil, false); err != nil {
+		return err
+	}
+	if j.ControllingTTY() != nil { // not the leader
+		return nil
+	}
+	t.mu.Lock()
+	hangUp, goOn := t.toForeground(linux.SIGHUP), t.toForeground(linux.SIGCONT)
+	t.fg, t.session = 0, 0
+	t.mu.Unlock()
+	hangUp()
+	goOn()
 	return nil
 }
 
@@ -372,7 +486,7 @@ func (t *TTY) jobIoctl(j jobTask, req uint32, arg uint64) (uint64, error) {
 		if j.ControllingTTY() != any(t) {
 			return 0, linux.ENOTTY
 		}
-		return 0, j.SetControllingTTY(nil, false)
+		return 0, t.giveUp(j)
 	case linux.TIOCGPGRP, linux.TIOCGSID, linux.TIOCSPGRP:
 		if j.ControllingTTY() != any(t) {
 			return 0, linux.ENOTTY

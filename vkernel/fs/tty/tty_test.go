@@ -13,7 +13,8 @@ import (
 
 type signalLog []int
 
-func (s *signalLog) SignalGroup(pgid, sig int) { *s = append(*s, pgid, sig) }
+func (s *signalLog) SignalGroup(pgid, sig int)     { *s = append(*s, pgid, sig) }
+func (s *signalLog) HangUpSession(session, fg int) { *s = append(*s, session, fg, linux.SIGHUP) }
 
 func TestLineEditing(t *testing.T) {
 	for _, tc := range []struct{ name, in, read, out string }{

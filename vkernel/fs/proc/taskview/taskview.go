@@ -7,7 +7,6 @@ import (
 
 	"megabinary.dev/vkernel/fs/proc"
 	"megabinary.dev/vkernel/kernel"
-	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/mm"
 )
 
@@ -87,7 +86,7 @@ func (v *View) Process(tid int) *proc.Process {
 	p.Comm, p.Creds, p.SetComm = t.Comm(), t.Creds(), t.SetComm
 	p.Pending, p.SharedPending, p.Blocked, p.Ignored, p.Caught = tg.SignalMasks()
 	if tty, ok := t.ControllingTTY().(kernel.ForegroundTTY); ok {
-		p.TTY, p.TTYGroup = linux.MakeDev(136, 0), tty.ForegroundGroup()
+		p.TTY, p.TTYGroup = tty.Device(), tty.ForegroundGroup()
 	}
 	if p.State == 'Z' {
 		return p
