@@ -32,6 +32,7 @@ func Families() []Family {
 		{Name: "system", Rows: systemRows()},
 		{Name: "string", Rows: stringRows()},
 		{Name: "sse", Rows: sseRows()},
+		{Name: "crypto", Rows: cryptoRows()},
 		{Name: "x87", Rows: x87Rows()},
 		{Name: "vex", Rows: vexRows(), CPU: guestabi.CPUv3},
 		{Name: "avx", Rows: avxRows(), CPU: guestabi.CPUv3},

@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"os"
+	"strings"
 	"sync"
 
 	"golang.org/x/arch/x86/x86asm"
@@ -8,6 +10,7 @@ import (
 
 	"megabinary.dev/plugins/recompile/internal/lift"
 	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
 )
 
 // noCase are the instructions whose result depends on the machine, or which
@@ -55,6 +58,21 @@ var later = sync.OnceValue(func() map[x86asm.Op]bool {
 
 // beyondHost reports whether the CPU of the host may lack an instruction.
 func beyondHost(op x86asm.Op) bool {
+	switch x86.Extension(&x86.Inst{Inst: x86asm.Inst{Op: op}}) {
+	case "AES":
+		return !cpu.X86.HasAES
+	case "PCLMULQDQ":
+		return !cpu.X86.HasPCLMULQDQ
+	case "SHA":
+		return !hasSHA()
+	}
 	has := cpu.X86.HasAVX2 && cpu.X86.HasFMA && cpu.X86.HasBMI1 && cpu.X86.HasBMI2
 	return !has && later()[op]
 }
+
+// hasSHA asks Linux for what package cpu does not know; without the file the CPU
+// is taken to lack it.
+var hasSHA = sync.OnceValue(func() bool {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && strings.Contains(string(info), " sha_ni")
+})
