@@ -106,6 +106,7 @@ const (
 	FuncCPUID     = "cpuid"
 	FuncRDTSC     = "rdtsc"
 	FuncX87       = "x87"
+	FuncMMX       = "mmx"
 	FuncDivU128   = "div_u128"
 	FuncDivS128   = "div_s128"
 	FuncCAS128    = "cas128"
@@ -137,6 +138,8 @@ func KernelFuncs() []Func {
 		{FuncRDTSC, nil, []Type{I64}, "() -> time stamp counter"},
 		{FuncX87, []Type{I32, I32}, []Type{I64},
 			"((escape opcode - 0xd8)<<8 | modrm, guest address of the memory operand or 0) -> ax for fnstsw ax; ZF|PF<<1|CF<<2 for fcomi and its like; 1 or 0 for fcmovcc given flags in bits 16..18 (ZF PF CF) of the first parameter; else 0. The x87 state is the host's."},
+		{FuncMMX, []Type{I32, I64}, []Type{I64},
+			"(MMXOp | number of an mm register, value to write) -> the register's value for MMXRead, else 0. The registers are those of the x87 state."},
 		{FuncDivU128, []Type{I64, I64, I64}, []Type{I64, I64}, "(hi, lo, divisor) -> (quotient, remainder); the caller has checked divisor > hi"},
 		{FuncDivS128, []Type{I64, I64, I64}, []Type{I64, I64, I32}, "(hi, lo, divisor) -> (quotient, remainder, 1 if the quotient overflowed or the divisor is 0)"},
 		{FuncCAS128, []Type{I32, I64, I64, I64, I64}, []Type{I64, I64}, "(guest address, expected lo, expected hi, new lo, new hi) -> (old lo, old hi); atomic"},
@@ -151,6 +154,17 @@ func KernelFuncs() []Func {
 		{FuncFMA32, []Type{I32, I32, I32}, []Type{I32}, "(x, y, z) -> FMA32(x, y, z). Called by FuncFMAF32x4 and FuncFMAF32x2 for NaNs."},
 	}
 }
+
+// MMXOp is an operation of FuncMMX.
+type MMXOp uint32
+
+// The operations on MMX registers. All but MMXRead leave TOP 0.
+const (
+	MMXRead  MMXOp = 8 * iota // changes nothing
+	MMXWrite                  // tags all registers as valid
+	MMXTouch                  // tags all registers as valid: an instruction that writes no mm register
+	MMXEmpty                  // tags all registers as empty: emms
+)
 
 // AtomicOp is an operation of FuncAtomic.
 type AtomicOp uint32

@@ -36,6 +36,7 @@ func hostFuncs() map[string]hostFunc {
 		guestabi.FuncCPUID:     hostCPUID,
 		guestabi.FuncRDTSC:     hostRDTSC,
 		guestabi.FuncX87:       hostX87,
+		guestabi.FuncMMX:       hostMMX,
 		guestabi.FuncDivU128:   hostDivU128,
 		guestabi.FuncDivS128:   hostDivS128,
 		guestabi.FuncCAS128:    hostCAS128,
@@ -214,6 +215,8 @@ func hostX87(m *wazeroMachine, s []uint64) {
 	}
 	s[0] = r
 }
+
+func hostMMX(m *wazeroMachine, s []uint64) { s[0] = m.x87.MMX(uint32(s[0]), s[1]) }
 
 func hostSSE(_ *wazeroMachine, s []uint64) {
 	r, mxcsr, fault := x87.SSE(uint32(s[0]), uint32(s[1]), [2]uint64{s[2], s[3]}, [2]uint64{s[4], s[5]})

@@ -34,6 +34,7 @@ func Families() []Family {
 		{Name: "sse", Rows: sseRows()},
 		{Name: "crypto", Rows: cryptoRows()},
 		{Name: "x87", Rows: x87Rows()},
+		{Name: "mmx", Rows: mmxRows()},
 		{Name: "vex", Rows: vexRows(), CPU: guestabi.CPUv3},
 		{Name: "avx", Rows: avxRows(), CPU: guestabi.CPUv3},
 		{Name: "gather", Rows: gatherRows(), CPU: guestabi.CPUv3},

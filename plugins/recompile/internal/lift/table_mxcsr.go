@@ -49,6 +49,9 @@ func carefulRows() map[x86asm.Op]handler {
 		x86asm.CVTSI2SS: carefulFromInt(ss), x86asm.CVTSI2SD: carefulFromInt(sd),
 		x86asm.CVTSS2SI: carefulToInt(ss, 0), x86asm.CVTSD2SI: carefulToInt(sd, 0),
 		x86asm.CVTTSS2SI: carefulToInt(ss, 1), x86asm.CVTTSD2SI: carefulToInt(sd, 1),
+		x86asm.CVTPI2PS: carefulFromMM,
+		x86asm.CVTPS2PI: carefulToMM(8, x87.SSEToInt32|ps), x86asm.CVTTPS2PI: carefulToMM(8, x87.SSEToInt32|ps|1<<x87.SSEImmShift),
+		x86asm.CVTPD2PI: carefulToMM(16, x87.SSEToInt32|pd), x86asm.CVTTPD2PI: carefulToMM(16, x87.SSEToInt32|pd|1<<x87.SSEImmShift),
 	}
 	for op, mnemonics := range map[x87.SSEOp][4]x86asm.Op{
 		x87.SSEAdd:  {x86asm.ADDSS, x86asm.ADDSD, x86asm.ADDPS, x86asm.ADDPD},

@@ -13,8 +13,8 @@ import (
 // The instructions on xmm registers, SSE to SSE4.2. What depends on MXCSR has a
 // second meaning in table_mxcsr.go. Limits: the alignment of 16-byte operands is
 // not checked; rcpps and rsqrtps give the correctly rounded
-// quotient, whose error is smaller than that of any processor; forms on MMX
-// registers are not known.
+// quotient, whose error is smaller than that of any processor. Their forms on
+// MMX registers are in table_mmx.go.
 //
 // Scalar arithmetic reads lane 0 as an f32 or f64 and replaces it, which the
 // lowering recognises.
@@ -24,6 +24,9 @@ func sseRows() Table {
 	t := Table{}
 	for _, rows := range []Table{sseMoveRows(), sseFloatRows(), sseConvertRows(), sseIntRows(), sseShuffleRows(), sse4Rows(), sseStringRows(), sseStateRows()} {
 		maps.Copy(t, rows)
+	}
+	for op, form := range mmxForms() {
+		t[op] = form.row(t[op])
 	}
 	return t
 }
