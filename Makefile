@@ -56,7 +56,7 @@ SEED ?= 1
 WASM ?= 4
 .PHONY: fuzz-cpu
 fuzz-cpu: deps ## COUNT runs of random instruction sequences from SEED on the real CPU and through us, one of WASM as wasm too
-	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_WASM=$(WASM) GOGC=800 $(GO) test -count=1 -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
+	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_WASM=$(WASM) GOGC=800 $(GO) test -count=1 -v -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
 
 FUZZTIME ?= 10s
 .PHONY: fuzz
