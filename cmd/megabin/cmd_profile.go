@@ -5,13 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"megabinary.dev/vkernel"
@@ -96,18 +93,9 @@ func (a *app) profile(ctx context.Context, o profileFlags, ref string, command [
 		return err
 	}
 	machines := new(machine.Profiler)
-	v, err := vkernel.New(vkernel.Config{CacheDir: filepath.Join(a.settings.GetString(settingCacheDir), "run"),
-		Log: slog.New(zerolog.NewSlogHandler(a.log)), Profiler: machines})
+	v, img, err := a.loadImage(ctx, vkernel.Config{Profiler: machines}, ref, s, pulled, config)
 	if err != nil {
 		return err
-	}
-	sources, err := layerSources(s, pulled, config)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
-	}
-	img, err := v.LoadImage(ctx, sources)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
 	}
 	// Guest code keeps its processor: without one more the sampler would starve.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)

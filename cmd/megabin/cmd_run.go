@@ -142,20 +142,31 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 		defer f.Close()
 		spec.Hints = f
 	}
-	v, err := vkernel.New(vkernel.Config{CacheDir: filepath.Join(a.settings.GetString(settingCacheDir), "run"),
-		Interpreter: o.engine == "interpreter", Log: slog.New(zerolog.NewSlogHandler(a.log)), Trace: trace})
+	v, img, err := a.loadImage(ctx, vkernel.Config{Interpreter: o.engine == "interpreter", Trace: trace}, ref, s, pulled, config)
 	if err != nil {
 		return err
 	}
+	return a.runToEnd(ctx, v, img, spec)
+}
+
+// loadImage starts a vkernel with the settings' cache and log, and loads an image
+// of the store into it.
+func (a *app) loadImage(ctx context.Context, c vkernel.Config, ref string, s *store.Store, pulled image.Image, config imageConfig) (*vkernel.VKernel, *vkernel.Image, error) {
+	c.CacheDir = filepath.Join(a.settings.GetString(settingCacheDir), "run")
+	c.Log = slog.New(zerolog.NewSlogHandler(a.log))
+	v, err := vkernel.New(c)
+	if err != nil {
+		return nil, nil, err
+	}
 	sources, err := layerSources(s, pulled, config)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
+		return nil, nil, fmt.Errorf("image %s: %w", ref, err)
 	}
 	img, err := v.LoadImage(ctx, sources)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
+		return nil, nil, fmt.Errorf("image %s: %w", ref, err)
 	}
-	return a.runToEnd(ctx, v, img, spec)
+	return v, img, nil
 }
 
 // runToEnd runs the container, passes signals on and turns its end into an exit
