@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -57,20 +58,25 @@ var runnerSource []byte
 const (
 	recSignal  = 0
 	recPC      = 8
-	recGPR     = 16
-	recFlags   = 144
-	recFSBase  = 152
-	recGSBase  = 160
-	recMXCSR   = 168
-	recCodeLen = 172
-	recCode    = 176
+	recTrap    = 16
+	recAddress = 24
+	recGPR     = 32
+	recFlags   = 160
+	recFSBase  = 168
+	recGSBase  = 176
+	recMXCSR   = 184
+	recCodeLen = 188
+	recCode    = 192
 	recFX      = recCode + codeField
 	recYMMH    = recFX + 512
 	recMem     = recYMMH + 16*guestabi.NumXMM
 	recSize    = recMem + MemSize + 16
 	codeField  = 128
-	// maxRecords is how many cases the shared memory holds.
+	// maxRecords is how many cases the shared memory holds, behind a header
+	// that says which of them runs.
 	maxRecords = 512
+	headerSize = 64
+	sharedSize = headerSize + maxRecords*recSize
 )
 
 // Offsets in the FXSAVE area.
@@ -82,10 +88,10 @@ const (
 
 // CPU is a process that runs cases on the real CPU.
 type CPU struct {
-	cmd     *exec.Cmd
-	in      io.WriteCloser
-	out     io.Reader
-	records []byte
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    io.Reader
+	shared []byte
 }
 
 // caseTimeout bounds one batch: code that never leaves its page is a fault of
@@ -98,7 +104,7 @@ func StartCPU(dir string) (*CPU, error) {
 	if err := os.WriteFile(src, runnerSource, 0o644); err != nil {
 		return nil, fmt.Errorf("writing the runner: %w", err)
 	}
-	build := exec.Command("gcc", "-O1", "-Wall", "-static", "-nostdlib", "-ffreestanding", "-fno-pie", "-no-pie",
+	build := exec.Command("gcc", "-O1", "-Wall", "-static-pie", "-nostdlib", "-ffreestanding", "-fpie",
 		"-fno-stack-protector", "-fcf-protection=none", "-mgeneral-regs-only", "-fno-tree-loop-distribute-patterns", "-o", bin, src)
 	if msg, err := build.CombinedOutput(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
@@ -112,11 +118,11 @@ func StartCPU(dir string) (*CPU, error) {
 	}
 	shared := os.NewFile(uintptr(fd), "cases")
 	defer shared.Close()
-	if err := shared.Truncate(maxRecords * recSize); err != nil {
+	if err := shared.Truncate(sharedSize); err != nil {
 		return nil, fmt.Errorf("making memory for cases: %w", err)
 	}
 	c := &CPU{cmd: exec.Command(bin)}
-	if c.records, err = unix.Mmap(fd, 0, maxRecords*recSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
+	if c.shared, err = unix.Mmap(fd, 0, sharedSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("mapping memory for cases: %w", err)
 	}
 	c.cmd.Stderr = os.Stderr
@@ -130,37 +136,69 @@ func StartCPU(dir string) (*CPU, error) {
 	if err := c.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the runner: %w", err)
 	}
-	return c, c.wait()
+	if err := c.wait(); err != nil {
+		return nil, fmt.Errorf("starting the runner: %w", errors.Join(err, c.Close()))
+	}
+	return c, nil
 }
 
 // wait waits until the runner has done what it was given.
 func (c *CPU) wait() error {
 	var word [8]byte
-	if _, err := io.ReadFull(c.out, word[:]); err != nil {
-		return fmt.Errorf("running cases on the CPU: the runner ended: %w", err)
-	}
-	return nil
+	_, err := io.ReadFull(c.out, word[:])
+	return err
+}
+
+// RunnerError says that the runner did not survive a case.
+type RunnerError struct {
+	Case   int // number of the case in the batch; -1: unknown
+	Code   []byte
+	Status string // how the process ended
+}
+
+func (e *RunnerError) Error() string {
+	return fmt.Sprintf("running cases on the CPU: case %d (%x) ended the runner: %s", e.Case, e.Code, e.Status)
 }
 
 // Close ends the process.
 func (c *CPU) Close() error {
 	c.in.Close()
-	return errors.Join(c.cmd.Wait(), unix.Munmap(c.records))
+	return errors.Join(c.cmd.Wait(), unix.Munmap(c.shared))
 }
 
 // record returns the memory of case i of a batch.
-func (c *CPU) record(i int) record { return c.records[i*recSize:][:recSize:recSize] }
+func (c *CPU) record(i int) record { return c.shared[headerSize+i*recSize:][:recSize:recSize] }
 
-// exec runs the first n records.
+// exec runs the first n records. The error of a runner that ends is a
+// RunnerError.
 func (c *CPU) exec(n int) error {
-	timer := time.AfterFunc(caseTimeout, func() { c.cmd.Process.Kill() })
+	var late atomic.Bool
+	timer := time.AfterFunc(caseTimeout, func() {
+		late.Store(true)
+		c.cmd.Process.Kill()
+	})
 	defer timer.Stop()
 	var word [8]byte
 	binary.LittleEndian.PutUint64(word[:], uint64(n))
 	if _, err := c.in.Write(word[:]); err != nil {
 		return fmt.Errorf("sending cases to the CPU: %w", err)
 	}
-	return c.wait()
+	err := c.wait()
+	if err == nil {
+		return nil
+	}
+	ended := &RunnerError{Case: int(binary.LittleEndian.Uint64(c.shared)) - 1, Status: err.Error()}
+	if ended.Case >= 0 && ended.Case < n {
+		r := c.record(ended.Case)
+		ended.Code = bytes.Clone(r[recCode:][:min(binary.LittleEndian.Uint32(r[recCodeLen:]), codeField)])
+	}
+	if err := c.cmd.Wait(); err != nil {
+		ended.Status = err.Error()
+	}
+	if late.Load() {
+		ended.Status = fmt.Sprintf("it was killed after %v", caseTimeout)
+	}
+	return ended
 }
 
 // Run runs cases, each on its own state, which it leaves as it is.

@@ -141,10 +141,7 @@ func (c *campaign) batch() {
 		trials = append(trials, t)
 	}
 	if err := c.cpu.exec(len(trials) * statesPerSequence); err != nil {
-		for _, t := range trials {
-			c.t.Log(disassemble(t.code))
-		}
-		c.t.Fatal(err)
+		c.died(trials, err)
 	}
 	for i := range trials {
 		c.interpret(&trials[i])
@@ -163,6 +160,18 @@ func (c *campaign) batch() {
 			c.g.spare = append(c.g.spare, one.State)
 		}
 	}
+}
+
+// died ends the test with the case that ended the runner, as a line of a case
+// file.
+func (c *campaign) died(trials []trial, err error) {
+	var ended *RunnerError
+	if errors.As(err, &ended) && ended.Case >= 0 && ended.Case < len(trials)*statesPerSequence {
+		t := trials[ended.Case/statesPerSequence]
+		before := Outcome{State: t.cases[ended.Case%statesPerSequence].State, PC: CodeAt + uint64(len(t.code))}
+		c.t.Logf("%s%x | ended the runner | %s", disassemble(t.code), t.code, FormatChanges(DefaultState(), before, len(t.code), 0))
+	}
+	c.t.Fatal(err)
 }
 
 // trial draws a sequence and its states.

@@ -5,6 +5,10 @@
 // case's registers in the signal frame, and leaves by a signal (the code page is
 // filled with int3), whose frame holds the registers after. The layout of a
 // record is that of cpu.go.
+//
+// Below 4 GiB there is nothing but the page of the code, which cannot be
+// written there, and that of the data: the program itself is position
+// independent and lies where a case's address hits it only by a rare chance.
 typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
@@ -12,6 +16,7 @@ typedef unsigned long u64;
 
 #define CODE_PAGE 0x10000000UL
 #define CODE_OFFSET 0x800
+#define CODE_ALIAS 0x600100000000UL // where the code page can be written
 #define DATA_PAGE 0x20000000UL
 #define PAGE 4096
 #define XSAVE_MAGIC 0x46505853 // FP_XSTATE_MAGIC1: the frame is one of XSAVE
@@ -23,7 +28,8 @@ typedef unsigned long u64;
 #define SHARED 0x600000000000UL
 
 struct record {
-	u64 signal, pc; // after
+	u64 signal, pc;         // after, as are the next two
+	u64 trap, address;      // vector of the exception; of a page fault
 	u64 gpr[16];    // these and what follows: before, then after
 	u64 flags, fs_base, gs_base;
 	u32 mxcsr, code_len;
@@ -84,7 +90,14 @@ static void transfer(long nr, int fd, u8 *p, u64 n)
 	}
 }
 
-static struct record *next = (struct record *)SHARED, *last = (struct record *)SHARED;
+// shared is the memory that the parent sees.
+struct shared {
+	u64 current; // number of the record that runs, from 1 on
+	u64 pad[7];
+	struct record records[RECORDS];
+};
+
+static struct record *next = ((struct shared *)SHARED)->records, *last = ((struct shared *)SHARED)->records;
 static int started;
 static u64 fs_now, gs_now;
 static u8 stack[1 << 16] __attribute__((aligned(64)));
@@ -92,7 +105,7 @@ static u8 stack[1 << 16] __attribute__((aligned(64)));
 // load_code puts the code of r into its page, unless it is there.
 static void load_code(struct record *r)
 {
-	u64 *code = (u64 *)(CODE_PAGE + CODE_OFFSET), *from = (u64 *)r->code;
+	u64 *code = (u64 *)(CODE_ALIAS + CODE_OFFSET), *from = (u64 *)r->code;
 	for (int i = 0; i < MAX_CODE / 8; i++)
 		if (code[i] != from[i])
 			code[i] = from[i];
@@ -107,6 +120,8 @@ static void handler(int sig, void *info, struct frame *f)
 	if (started) {
 		next->signal = sig;
 		next->pc = f->rip;
+		next->trap = f->trapno;
+		next->address = f->cr2;
 		next->flags = f->eflags;
 		for (int i = 0; i < 16; i++)
 			next->gpr[i] = *regs[i];
@@ -128,9 +143,10 @@ static void handler(int sig, void *info, struct frame *f)
 		transfer(0, 0, (u8 *)&n, sizeof n);
 		if (n > RECORDS)
 			quit(4);
-		next = (struct record *)SHARED;
+		next = ((struct shared *)SHARED)->records;
 		last = next + n;
 	}
+	((struct shared *)SHARED)->current = next - ((struct shared *)SHARED)->records + 1;
 	load_code(next);
 	copy((u8 *)DATA_PAGE, next->mem, PAGE);
 	for (int i = 0; i < 16; i++)
@@ -151,7 +167,7 @@ static void handler(int sig, void *info, struct frame *f)
 }
 
 __asm__(".globl restorer\nrestorer:\n\tmov $15, %eax\n\tsyscall\n");
-extern void restorer(void);
+extern void restorer(void) __attribute__((visibility("hidden")));
 
 static void map(u64 addr, u64 size, int prot, int flags, int fd)
 {
@@ -173,11 +189,15 @@ __attribute__((used)) static void start(void)
 		u64 size;
 	} alt = {stack, 0, sizeof stack};
 	static const int signals[] = {4, 5, 7, 8, 11};
-	map(CODE_PAGE, PAGE, 7, 0x22, -1);
+	int code = syscall3(319, (long)"code", 0, 0); // memfd_create
+	if (code < 0 || syscall3(77, code, PAGE, 0) < 0)
+		quit(5);
+	map(CODE_PAGE, PAGE, 5, 1, code);
+	map(CODE_ALIAS, PAGE, 3, 1, code);
 	map(DATA_PAGE, PAGE, 3, 0x22, -1);
-	map(SHARED, RECORDS * sizeof(struct record), 3, 1, 3);
+	map(SHARED, sizeof(struct shared), 3, 1, 3);
 	for (int i = 0; i < PAGE; i++)
-		((u8 *)CODE_PAGE)[i] = 0xcc;
+		((u8 *)CODE_ALIAS)[i] = 0xcc;
 	syscall3(131, (long)&alt, 0, 0);
 	for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
 		syscall6(13, signals[i], (long)&act, 0, 8, 0, 0);
