@@ -51,12 +51,14 @@ race: deps ## The vkernel's own tests under the race detector
 oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expected columns
 	UPDATE=$(UPDATE) $(GO) test -count=1 ./plugins/recompile/internal/...
 
-COUNT ?= 10000000
 SEED ?= 1
-WASM ?= 4
+SEEDS ?= 10
+COUNT ?= 1000000
+STATES ?= 2
+WASM ?= 32
 .PHONY: fuzz-cpu
-fuzz-cpu: deps ## COUNT runs of random instruction sequences from SEED on the real CPU and through us, one of WASM as wasm too
-	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_WASM=$(WASM) GOGC=800 $(GO) test -count=1 -v -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
+fuzz-cpu: deps ## COUNT distinct random sequences of each of SEEDS seeds from SEED on, on STATES states, on the real CPU and through us, one of WASM as wasm too
+	FUZZ_COUNT=$(COUNT) ORACLE_SEED=$(SEED) FUZZ_SEEDS=$(SEEDS) FUZZ_STATES=$(STATES) FUZZ_WASM=$(WASM) GOGC=800 $(GO) test -count=1 -v -timeout 24h -run '^TestFuzz$$' ./plugins/recompile/internal/oracle
 
 FUZZTIME ?= 10s
 .PHONY: fuzz

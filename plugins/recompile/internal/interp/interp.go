@@ -58,12 +58,26 @@ type machine struct {
 
 // Run interprets f on st from its first block until it is left, or steps
 // instructions have run. Registers and memory are as of the failing instruction
-// when it returns an error; a *FaultError is a guest access outside of memory.
+// when it returns an error, and Exit.PC is that of the guest's instruction; a
+// *FaultError is a guest access outside of memory.
 func Run(f *ir.Func, st *State, steps int) (Exit, error) {
 	if len(f.Blocks) == 0 {
 		return Exit{}, fmt.Errorf("interpreting %s: no blocks", f.Name)
 	}
-	b := f.Blocks[0]
+	return run(f, f.Blocks[0], st, steps)
+}
+
+// RunAt is Run from the entry block at a guest address.
+func RunAt(f *ir.Func, pc uint32, st *State, steps int) (Exit, error) {
+	for _, b := range f.Blocks {
+		if b.Entry && b.PC+st.Base == pc {
+			return run(f, b, st, steps)
+		}
+	}
+	return Exit{}, fmt.Errorf("interpreting %s: no entry at %#x", f.Name, pc)
+}
+
+func run(f *ir.Func, b *ir.Block, st *State, steps int) (Exit, error) {
 	m := &machine{st: st}
 	for {
 		steps -= len(b.Insts) + 1
@@ -71,7 +85,7 @@ func Run(f *ir.Func, st *State, steps int) (Exit, error) {
 			return Exit{}, ErrSteps
 		}
 		if err := m.block(b); err != nil {
-			return Exit{}, err
+			return Exit{PC: b.Insts[m.at].PC + st.Base}, err
 		}
 		next, exit, err := m.term(f, b)
 		if err != nil {

@@ -120,9 +120,18 @@ func systemRows() Table {
 		x86asm.MFENCE: {Lift: liftFence},
 		x86asm.LFENCE: {Lift: liftFence},
 		x86asm.SFENCE: {Lift: liftFence},
+
+		x86asm.CLFLUSH: {Lift: func(l *Lifter, in x86.Inst) error { // faults as a load of a byte does
+			m, ok := in.Args[0].(x86asm.Mem)
+			if !ok {
+				return l.unsupported("operand")
+			}
+			l.loadMem(ir.I32Load8U, m)
+			return nil
+		}},
 	}
 	for _, op := range []x86asm.Op{
-		x86asm.NOP, x86asm.PAUSE, x86asm.PREFETCHNTA, x86asm.PREFETCHT0, x86asm.PREFETCHT1, x86asm.PREFETCHT2, x86asm.PREFETCHW, x86asm.CLFLUSH,
+		x86asm.NOP, x86asm.PAUSE, x86asm.PREFETCHNTA, x86asm.PREFETCHT0, x86asm.PREFETCHT1, x86asm.PREFETCHT2, x86asm.PREFETCHW,
 	} {
 		t[op] = Row{Lift: func(*Lifter, x86.Inst) error { return nil }}
 	}

@@ -170,7 +170,8 @@ func sseStateRows() Table {
 			if !ok {
 				return l.unsupported("operand")
 			}
-			l.setMXCSR(l.opImm(ir.I32And, l.loadMem(ir.I32Load, m), mxcsrBits), l.b.I32(1))
+			l.faultIf(l.opImm(ir.I32And, l.loadMem(ir.I32Load, m), ^int64(mxcsrBits)), guestabi.FaultPrivileged)
+			l.setMXCSR(l.loadMem(ir.I32Load, m), l.b.I32(1))
 			return nil
 		}},
 		x86asm.STMXCSR: {Lift: func(l *Lifter, in x86.Inst) error {

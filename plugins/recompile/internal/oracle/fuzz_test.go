@@ -2,10 +2,11 @@ package oracle
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,11 +21,13 @@ import (
 	"megabinary.dev/sdk/guestabi"
 )
 
-// TestFuzz runs random sequences of instructions, each on several random
-// states, on the CPU and through the IR interpreter, and a share of them
+// TestFuzz runs random sequences of instructions, no two of them the same, on
+// random states, on the CPU and through the IR interpreter, and a share of them
 // through all passes and wazero's compiler. The environment chooses, besides
-// what fuzzSettings reads: FUZZ_COUNT, how many runs (else ORACLE_TIME,
-// 60 s by default), and FUZZ_WASM, of how many sequences one is compiled (8).
+// what fuzzSettings reads: FUZZ_COUNT, how many sequences (else ORACLE_TIME,
+// 60 s by default), FUZZ_SEEDS, of how many seeds from ORACLE_SEED on (1),
+// FUZZ_STATES, on how many states each runs (2), and FUZZ_WASM, of how many
+// sequences one is compiled (8).
 func TestFuzz(t *testing.T) {
 	cpu := startCPU(t)
 	if cpu == nil {
@@ -37,26 +40,26 @@ func TestFuzz(t *testing.T) {
 			duration = 3 * time.Second
 		}
 	}
-	c := &campaign{t: t, cpu: cpu, wasm: &wasmMachine{name: "compiled wasm"}, every: fuzzNumber(t, "FUZZ_WASM", 8)}
+	c := &campaign{t: t, cpu: cpu, wasm: &wasmMachine{name: "compiled wasm"}, seen: map[uint64]struct{}{},
+		every: fuzzNumber(t, "FUZZ_WASM", 8), states: min(fuzzNumber(t, "FUZZ_STATES", 2), maxRecords)}
+	count, seeds := fuzzNumber(t, "FUZZ_COUNT", 0), fuzzNumber(t, "FUZZ_SEEDS", 1)
+	start := time.Now()
 	c.g = NewGenerator(seed, func(op x86asm.Op) bool { return wanted(op) && !approximate[op] && !foreign(op) && !notInSequences[op] })
 	c.g.runs = c.known
-	limit := fuzzNumber(t, "FUZZ_COUNT", 0)
-	start := time.Now()
-	reported := start
-	for c.found < 10 {
-		if limit > 0 && c.runs >= limit || limit == 0 && time.Since(start) > duration {
-			break
+	for n := range seeds {
+		c.g.rng = newRand(seed + uint64(n))
+		for end := (n + 1) * count; c.found < 10; {
+			if count > 0 && c.sequences >= end || count == 0 && time.Since(start) > duration {
+				break
+			}
+			c.batch()
 		}
-		c.batch()
-		if limit > 0 && time.Since(reported) > time.Minute {
-			reported = time.Now()
-			fmt.Fprintln(os.Stderr, c.summary(seed, time.Since(start)))
+		c.compile()
+		summary := fmt.Sprintf("fuzz: seeds %d to %d: %s, %.0f s", seed, seed+uint64(n), c.summary(), time.Since(start).Seconds())
+		t.Log(summary)
+		if count > 0 {
+			fmt.Fprintln(os.Stderr, summary)
 		}
-	}
-	summary := c.summary(seed, time.Since(start))
-	t.Log(summary)
-	if limit > 0 {
-		fmt.Fprintln(os.Stderr, summary)
 	}
 	if c.sequences == 0 || c.compiled == 0 {
 		t.Error("nothing was run")
@@ -88,29 +91,30 @@ func fuzzNumber(t *testing.T, name string, otherwise int) int {
 	return n
 }
 
-// statesPerSequence is how many states each sequence runs on.
-const statesPerSequence = 16
-
 // sequencesPerUnit is how many sequences are compiled together.
 const sequencesPerUnit = 256
 
 // campaign counts what was run.
 type campaign struct {
-	t     *testing.T
-	cpu   *CPU
-	wasm  *wasmMachine
-	g     *Generator
-	every int // one of how many sequences is compiled
+	t      *testing.T
+	cpu    *CPU
+	wasm   *wasmMachine
+	g      *Generator
+	states int // on how many states each sequence runs
+	every  int // one of how many sequences is compiled
+	// seen holds hashes of the sequences: those of one hash count as one.
+	seen map[uint64]struct{}
 
 	sequences, instructions, compiled int
-	runs, faulted                     int // a run is a sequence on one state
+	runs, faulted, unknown            int // a run is a sequence on one state
 	found                             int
 	scratch                           *interp.State
+	chosen                            []trial // to be compiled
 }
 
-func (c *campaign) summary(seed uint64, d time.Duration) string {
-	return fmt.Sprintf("fuzz: seed %d: %d runs of %d sequences on %d states each (%d instructions; %d sequences compiled to wasm too; %d runs ended by a fault), %d differences, %.0f s",
-		seed, c.runs, c.sequences, statesPerSequence, c.instructions, c.compiled, c.faulted, c.found, d.Seconds())
+func (c *campaign) summary() string {
+	return fmt.Sprintf("%d distinct sequences of %d instructions, %d of them compiled to wasm too; %d runs, %d ended by a memory fault, of which %d cannot be compared; %d differences",
+		c.sequences, c.instructions, c.compiled, c.runs, c.faulted, c.unknown, c.found)
 }
 
 // trial is a sequence with its states.
@@ -121,15 +125,17 @@ type trial struct {
 	undef uint64
 	first int // its first record
 	cases []Case
+	// want are its records, if they are not those of the CPU any more.
+	want []record
 	// strayed says of which cases the code looked at memory that only the
 	// runner's process has.
-	strayed [statesPerSequence]bool
+	strayed []bool
 }
 
 // batch runs as many sequences as the CPU takes at once.
 func (c *campaign) batch() {
 	var trials []trial
-	for n := 0; n+statesPerSequence <= maxRecords; {
+	for n := 0; n+c.states <= maxRecords; {
 		t, ok := c.trial(n)
 		if !ok {
 			continue
@@ -140,25 +146,32 @@ func (c *campaign) batch() {
 		n += len(t.cases)
 		trials = append(trials, t)
 	}
-	if err := c.cpu.exec(len(trials) * statesPerSequence); err != nil {
+	if err := c.cpu.exec(len(trials) * c.states); err != nil {
 		c.died(trials, err)
 	}
 	for i := range trials {
-		c.interpret(&trials[i])
+		t := &trials[i]
+		c.interpret(t)
 		c.sequences++
-		c.instructions += len(trials[i].seq.items)
-	}
-	var chosen []*trial
-	for i := range trials {
-		if c.every == 1 || c.g.rng.IntN(c.every) == 0 {
-			chosen = append(chosen, &trials[i])
+		c.instructions += len(t.seq.items)
+		if c.g.rng.IntN(c.every) == 0 {
+			for k := range t.cases {
+				t.want = append(t.want, slices.Clone(c.cpu.record(t.first+k)))
+			}
+			c.chosen = append(c.chosen, *t)
+			continue
 		}
+		c.release(t)
 	}
-	c.compile(chosen)
-	for _, t := range trials {
-		for _, one := range t.cases {
-			c.g.spare = append(c.g.spare, one.State)
-		}
+	if len(c.chosen) >= sequencesPerUnit {
+		c.compile()
+	}
+}
+
+// release gives the memory of t's states back.
+func (c *campaign) release(t *trial) {
+	for _, one := range t.cases {
+		c.g.spare = append(c.g.spare, one.State)
 	}
 }
 
@@ -166,20 +179,25 @@ func (c *campaign) batch() {
 // file.
 func (c *campaign) died(trials []trial, err error) {
 	var ended *RunnerError
-	if errors.As(err, &ended) && ended.Case >= 0 && ended.Case < len(trials)*statesPerSequence {
-		t := trials[ended.Case/statesPerSequence]
-		before := Outcome{State: t.cases[ended.Case%statesPerSequence].State, PC: CodeAt + uint64(len(t.code))}
+	if errors.As(err, &ended) && ended.Case >= 0 && ended.Case < len(trials)*c.states {
+		t := trials[ended.Case/c.states]
+		before := Outcome{State: t.cases[ended.Case%c.states].State, PC: CodeAt + uint64(len(t.code))}
 		c.t.Logf("%s%x | ended the runner | %s", disassemble(t.code), t.code, FormatChanges(DefaultState(), before, len(t.code), 0))
 	}
 	c.t.Fatal(err)
 }
 
-// trial draws a sequence and its states.
+// trial draws a sequence that there was not before, and its states.
 func (c *campaign) trial(first int) (trial, bool) {
 	s := c.g.sequence()
-	t := trial{seq: s, code: s.code(), first: first}
+	t := trial{seq: s, code: s.code(), first: first, strayed: make([]bool, c.states)}
 	var ok bool
 	if t.undef, ok = s.undefined(); !ok {
+		return t, false
+	}
+	h := fnv.New64a()
+	h.Write(t.code)
+	if _, ok := c.seen[h.Sum64()]; ok {
 		return t, false
 	}
 	var err error
@@ -190,7 +208,8 @@ func (c *campaign) trial(first int) (trial, bool) {
 		}
 		return t, false
 	}
-	for range statesPerSequence {
+	c.seen[h.Sum64()] = struct{}{}
+	for range c.states {
 		t.cases = append(t.cases, Case{Code: t.code, State: c.g.sequenceState(s)})
 	}
 	return t, true
@@ -204,8 +223,11 @@ func (c *campaign) interpret(t *trial) {
 	for i := range t.cases {
 		want := c.cpu.record(t.first + i)
 		c.runs++
-		if sig, _ := want.end(len(t.code)); sig != 0 {
+		if sig, _ := want.end(len(t.code)); sig == syscall.SIGSEGV {
 			c.faulted++
+			if !want.comparable() {
+				c.unknown++
+			}
 		}
 		st := c.scratch
 		mem := st.Mem[0].Data
@@ -220,19 +242,11 @@ func (c *campaign) interpret(t *trial) {
 	}
 }
 
-// stray reports whether addr, modulo 2^32, is memory of the runner but not of the
-// case: its code page, or its own data.
-func stray(addr uint32) bool {
-	return addr != 0 && (addr < 1<<23 || addr-CodePage+64 < MemSize+64)
-}
-
-// compile runs trials as compiled wasm.
-func (c *campaign) compile(trials []*trial) {
-	for len(trials) > 0 {
-		n := min(sequencesPerUnit, len(trials))
-		some := trials[:n]
-		trials = trials[n:]
-		groups := make([][]Case, n)
+// compile runs the chosen trials as compiled wasm.
+func (c *campaign) compile() {
+	for len(c.chosen) > 0 {
+		some := c.chosen[:min(sequencesPerUnit, len(c.chosen))]
+		groups := make([][]Case, len(some))
 		for i, t := range some {
 			groups[i] = t.cases
 		}
@@ -243,72 +257,16 @@ func (c *campaign) compile(trials []*trial) {
 		for i, results := range all {
 			c.compiled++
 			for k, r := range results {
-				if !some[i].strayed[k] && !agrees(c.cpu.record(some[i].first+k), some[i], k, r) {
-					c.report(c.wasm, some[i], k)
+				if !some[i].strayed[k] && !agrees(some[i].want[k], &some[i], k, r) {
+					c.report(c.wasm, &some[i], k)
 					break
 				}
 			}
+			c.release(&some[i])
 		}
+		c.chosen = c.chosen[len(some):]
 	}
-}
-
-// agrees compares an outcome of a sequence with what the CPU gave. A sequence
-// that the CPU ended by a memory fault is not compared: guest addresses are
-// taken modulo 2^32, and where the fault was the state may be in between.
-func agrees(want record, t *trial, state int, got Result) bool {
-	sig, pc := want.end(len(t.code))
-	rsp := want.u64(recGPR + 8*int(guestabi.RSP))
-	if sig == syscall.SIGSEGV || rsp < MemAt || rsp > MemAt+MemSize {
-		return true
-	}
-	if got.Err != nil || got.Signal != sig {
-		return false
-	}
-	st := got.State
-	if sig == 0 && got.PC != pc {
-		return false
-	}
-	for i := range guestabi.NumGPR {
-		if want.u64(recGPR+8*i) != st.Regs[i].Lo {
-			return false
-		}
-	}
-	for i := range guestabi.NumXMM {
-		v := st.Regs[guestabi.XMM0+guestabi.Reg(i)]
-		if want.u64(recFX+fxXMM+16*i) != v.Lo || want.u64(recFX+fxXMM+8+16*i) != v.Hi {
-			return false
-		}
-		h := st.Regs[guestabi.YMMH0+guestabi.Reg(i)]
-		if want.u64(recYMMH+16*i) != h.Lo || want.u64(recYMMH+8+16*i) != h.Hi {
-			return false
-		}
-	}
-	before := t.cases[state].State.Regs[guestabi.MXCSR].Lo
-	if (st.Regs[guestabi.MXCSR].Lo^uint64(binary.LittleEndian.Uint32(want[recFX+fxMXCSR:])))&mxcsrKept(before) != 0 {
-		return false
-	}
-	if sig == 0 {
-		const all = 1<<guestabi.BitCF | 1<<guestabi.BitPF | 1<<guestabi.BitAF | 1<<guestabi.BitZF | 1<<guestabi.BitSF | 1<<guestabi.BitDF | 1<<guestabi.BitOF
-		if (RFLAGS(st)^want.u64(recFlags))&all&^t.undef != 0 {
-			return false
-		}
-	}
-	return bytes.Equal(want[recMem:recMem+MemSize], st.Mem[0].Data) && agreesX87(want[recFX:], st)
-}
-
-func agreesX87(want []byte, st *interp.State) bool {
-	var fx [512]byte
-	st.X87.MarshalFXSave(fx[:])
-	le := binary.LittleEndian
-	if le.Uint16(want) != le.Uint16(fx[:]) || (le.Uint16(want[2:])^le.Uint16(fx[2:]))&^c1 != 0 || want[4] != fx[4] {
-		return false
-	}
-	for i := range 8 {
-		if !bytes.Equal(want[fxST+16*i:][:10], fx[fxST+16*i:][:10]) {
-			return false
-		}
-	}
-	return true
+	c.chosen = c.chosen[:0]
 }
 
 // report minimises a difference and prints it as a line of a case file.

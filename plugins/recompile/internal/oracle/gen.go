@@ -30,7 +30,7 @@ type Generator struct {
 var unfit = map[x86asm.Op]bool{
 	x86asm.IRET: true, x86asm.IRETD: true, x86asm.IRETQ: true, x86asm.LRET: true, x86asm.LCALL: true, x86asm.LJMP: true,
 	x86asm.SYSRET: true, x86asm.SYSEXIT: true, x86asm.INTO: true,
-	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true, x86asm.LDMXCSR: true, x86asm.VLDMXCSR: true,
+	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true, x86asm.VLDMXCSR: true,
 	x86asm.FXRSTOR: true, x86asm.FXRSTOR64: true, x86asm.FXSAVE: true, x86asm.FXSAVE64: true,
 }
 
@@ -302,15 +302,20 @@ func (g *Generator) state() *interp.State {
 	return st
 }
 
-// mxcsr draws a rounding mode, DAZ and FTZ, flags, and masks, mostly all set.
+// mxcsr makes translated code careful about MXCSR, and draws it.
 func (g *Generator) mxcsr(st *interp.State) {
+	st.Regs[guestabi.MXCSR].Lo = uint64(g.drawMXCSR()) | 1<<guestabi.MXCSRCareful
+}
+
+// drawMXCSR draws a rounding mode, DAZ and FTZ, flags, and masks, mostly all set.
+func (g *Generator) drawMXCSR() uint32 {
 	v := uint64(g.rng.Uint32()) & 0xe07f
 	masks := uint64(0x1f80)
 	if g.rng.IntN(4) == 0 {
 		masks &= g.rng.Uint64() | g.rng.Uint64()
 		v &^= ^masks >> 7 & 0x3f // what is not masked is not pending
 	}
-	st.Regs[guestabi.MXCSR].Lo = v | masks | 1<<guestabi.MXCSRCareful
+	return uint32(v | masks)
 }
 
 func (g *Generator) x87(st *interp.State) {
@@ -359,6 +364,10 @@ func (g *Generator) aim(st *interp.State, in *x86.Inst) {
 		// No trap flag, no alignment check.
 		sp := st.Regs[guestabi.RSP].Lo - MemAt
 		binary.LittleEndian.PutUint64(st.Mem[0].Data[sp:], g.rng.Uint64()&0xcd5)
+	case x86asm.LDMXCSR:
+		if target+4 <= MemAt+MemSize {
+			binary.LittleEndian.PutUint32(st.Mem[0].Data[target-MemAt:], g.drawMXCSR())
+		}
 	case x86asm.FLDCW, x86asm.FLDENV, x86asm.FRSTOR:
 		if target+8 <= MemAt+MemSize {
 			binary.LittleEndian.PutUint16(st.Mem[0].Data[target-MemAt:], uint16(g.rng.Uint32())&0xf40|0x7f)

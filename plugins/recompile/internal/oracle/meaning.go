@@ -27,6 +27,8 @@ type Result struct {
 	Err error
 	// Missed is where a memory fault was, if the meaning knows it; 0: unknown.
 	Missed uint32
+
+	wasm bool // of a meaning whose memory is larger than the case's
 }
 
 // Interp is the IR interpreter as a Meaning.
@@ -58,12 +60,19 @@ func (Interp) Run(cases []Case) []Result {
 
 func interpret(f *ir.Func, c Case) Result { return interpretOn(f, c.Code, Clone(c.State)) }
 
-// interpretOn runs f, which code was lifted to, on st.
+// interpretOn runs f, which code was lifted to, on st. Where code makes MXCSR
+// matter it goes on in the careful twin, as the kernel has it do.
 func interpretOn(f *ir.Func, code []byte, st *interp.State) Result {
 	if f.Careful != nil && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful != 0 {
 		f = f.Careful
 	}
 	exit, err := interp.Run(f, st, maxSteps)
+	for err == nil && exit.Kind == ir.TermFault && exit.Fault == guestabi.FaultCareful && exit.PC-f.PC < uint32(len(code)) {
+		if f.Careful != nil {
+			f = f.Careful
+		}
+		exit, err = interp.RunAt(f, exit.PC, st, maxSteps)
+	}
 	o := Outcome{State: st, PC: uint64(exit.PC)}
 	var fault *interp.FaultError
 	switch {

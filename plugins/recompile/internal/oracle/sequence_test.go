@@ -104,13 +104,15 @@ var ccReads = func() (masks [16]uint64) {
 	return masks
 }()
 
-// sequence returns up to 8 instructions.
+// sequence returns up to 8 instructions. Half of all sequences have none of
+// AVX, which are so many that few would be without.
 func (g *Generator) sequence() *sequence {
 	for {
 		s := &sequence{}
 		size := 6 // of the loop's end
-		for want, tries := 1+g.rng.IntN(8), 100; len(s.items) < want && tries > 0; tries-- {
-			it, ok := g.item()
+		avx := g.rng.IntN(2) == 0
+		for want, tries := 1+g.rng.IntN(8), 400; len(s.items) < want && tries > 0; tries-- {
+			it, ok := g.item(avx)
 			if !ok || size+2+len(it.code) > MaxCode {
 				continue
 			}
@@ -152,7 +154,7 @@ func (s *sequence) clash() bool {
 	}
 	for _, it := range s.items {
 		switch it.in.Op {
-		case x86asm.STMXCSR:
+		case x86asm.STMXCSR, x86asm.LDMXCSR:
 			if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
 				return true // the flags of VEX forms are not kept
 			}
@@ -172,7 +174,7 @@ func (s *sequence) clash() bool {
 
 // item draws an instruction that has no jump and leaves alone the registers
 // that sequences need, most of the time.
-func (g *Generator) item() (item, bool) {
+func (g *Generator) item(avx bool) (item, bool) {
 	op := g.ops[g.rng.IntN(len(g.ops))]
 	if (op == x86asm.DIV || op == x86asm.IDIV) && g.rng.IntN(8) != 0 {
 		return item{}, false // most of them fault
@@ -180,6 +182,9 @@ func (g *Generator) item() (item, bool) {
 	ts := g.templates[op]
 	t := ts[g.rng.IntN(len(ts))]
 	if t[0] == vex3 {
+		if !avx {
+			return item{}, false
+		}
 		return g.itemVEX(op, t)
 	}
 	code := g.addREX(append(make([]byte, 0, 32), t...))
@@ -343,7 +348,7 @@ func (g *Generator) supported(in x86.Inst, t []byte) bool {
 // counters.
 func (g *Generator) sequenceState(s *sequence) *interp.State {
 	st := g.state()
-	if s.has(x86asm.STMXCSR) && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful == 0 {
+	if (s.has(x86asm.STMXCSR) || s.has(x86asm.LDMXCSR)) && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful == 0 {
 		g.mxcsr(st)
 	}
 	if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
@@ -365,7 +370,7 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 			binary.LittleEndian.PutUint64(mem[off:], m)
 			binary.LittleEndian.PutUint16(mem[off+8:], e)
 		}
-		if g.rng.IntN(8) == 0 {
+		if g.rng.IntN(32) == 0 {
 			off += g.rng.IntN(16)
 		}
 		st.Regs[r].Lo = MemAt + uint64(off)
@@ -377,5 +382,23 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 	st.Regs[guestabi.RCX].Lo = uint64(g.rng.IntN(40))
 	st.Regs[indexReg].Lo = uint64(g.rng.IntN(8))
 	st.Regs[loopReg].Lo = uint64(1 + g.rng.IntN(4))
+	for i := range s.items {
+		g.control(st, &s.items[i].in)
+	}
 	return st
+}
+
+// control puts a value for a control register where in will load one from,
+// unless what comes before it changes that.
+func (g *Generator) control(st *interp.State, in *x86.Inst) {
+	if in.Op != x86asm.LDMXCSR {
+		return
+	}
+	m, i := in.MemArg()
+	if i < 0 {
+		return
+	}
+	if off := address(st, m) - MemAt; off <= MemSize-4 {
+		binary.LittleEndian.PutUint32(st.Mem[0].Data[off:], g.drawMXCSR())
+	}
 }

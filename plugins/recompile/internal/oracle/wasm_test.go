@@ -151,7 +151,8 @@ func (w *wasmMachine) runSequences(groups [][]Case) ([][]Result, error) {
 	results := make([][]Result, len(groups))
 	for i, group := range groups {
 		for _, c := range group {
-			*k = caseKernel{at: CodeAt + guestabi.PC(i)*sequenceStride}
+			at := CodeAt + guestabi.PC(i)*sequenceStride
+			*k = caseKernel{at: at, end: at + guestabi.PC(len(c.Code))}
 			results[i] = append(results[i], runCase(m, mem, k, c))
 		}
 	}
@@ -222,7 +223,7 @@ func runUnit(engine machine.Engine, mem *machine.Memory, unit int, cases []Case,
 		return err
 	}
 	for n, c := range cases {
-		*k = caseKernel{unit: unit, at: CodeAt}
+		*k = caseKernel{unit: unit, at: CodeAt, end: CodeAt + guestabi.PC(len(c.Code))}
 		results[n] = runCase(m, mem, k, c)
 	}
 	return nil
@@ -236,7 +237,12 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 	m.LoadContext(contextOf(c.State))
 	data := mem.Bytes()[MemAt-guestabi.AddrBias:][:MemSize]
 	copy(data, c.State.Mem[0].Data)
-	pc, err := m.Run(k.at)
+	k.start = k.at
+	pc, err := m.Run(k.start)
+	for err == nil && k.again != 0 {
+		k.start, k.again, k.entered = k.again, 0, false
+		pc, err = m.Run(k.start)
+	}
 	if k.left != 0 {
 		pc = k.left
 	}
@@ -248,7 +254,7 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 	case errors.As(err, &trap) && trap.Kind == machine.TrapDivide:
 		o.Signal = syscall.SIGFPE
 	case err != nil:
-		return Result{Outcome: o, Err: err}
+		return Result{Outcome: o, Err: err, wasm: true}
 	case k.fault != 0:
 		o.Signal = signalOf(k.fault)
 	}
@@ -258,7 +264,7 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 	m.X87().MarshalFXSave(fx[:])
 	o.State.X87.UnmarshalFXSave(fx[:])
 	copy(o.State.Mem[0].Data, data)
-	return Result{Outcome: o}
+	return Result{Outcome: o, wasm: true}
 }
 
 func contextOf(st *interp.State) *guestabi.Context {
@@ -293,11 +299,14 @@ func setContext(st *interp.State, c *guestabi.Context) {
 	st.Regs[guestabi.MXCSR].Lo = uint64(c.MXCSR)
 }
 
-// caseKernel lets a case be entered once and notes where it leaves to.
+// caseKernel lets a case be entered once, and again where it starts to be
+// careful, and notes where it leaves to.
 type caseKernel struct {
 	unit    int
-	at      guestabi.PC
+	at, end guestabi.PC // where its code lies
+	start   guestabi.PC // where it is entered
 	entered bool
+	again   guestabi.PC // where it is to be entered again; 0: nowhere
 	left    guestabi.PC
 	fault   guestabi.Fault
 }
@@ -309,6 +318,10 @@ func (k *caseKernel) Syscall(uint64, [6]uint64, guestabi.PC) (uint64, guestabi.P
 func (k *caseKernel) Safepoint(next guestabi.PC) guestabi.PC { return next }
 
 func (k *caseKernel) Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
+	if f == guestabi.FaultCareful && pc >= k.at && pc < k.end {
+		k.again = pc // of the careful twin
+		return machine.Unwind
+	}
 	k.left = pc
 	if f != guestabi.FaultBadPC && f != guestabi.FaultMiss && f != guestabi.FaultCareful {
 		k.fault = f
@@ -317,7 +330,7 @@ func (k *caseKernel) Fault(f guestabi.Fault, pc guestabi.PC) guestabi.PC {
 }
 
 func (k *caseKernel) Resolve(pc guestabi.PC) int {
-	if pc == k.at && !k.entered {
+	if pc == k.start && !k.entered {
 		k.entered = true
 		return k.unit
 	}

@@ -1,0 +1,118 @@
+package oracle
+
+import (
+	"bytes"
+	"encoding/binary"
+	"syscall"
+
+	"megabinary.dev/plugins/recompile/internal/interp"
+	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
+)
+
+// stray reports whether addr, modulo 2^32, is memory of the runner but not of
+// the case: its code page.
+func stray(addr uint32) bool { return addr-CodePage+64 < MemSize+64 }
+
+// vectorPF is the exception of a page fault.
+const vectorPF = 14
+
+// comparable reports whether translated code faults where the CPU did, by a
+// memory fault: guest addresses are computed modulo 2^32, and 16 bytes of
+// scratch memory are never missed.
+func (r record) comparable() bool {
+	if r.u64(recTrap) == vectorPF {
+		addr := r.u64(recAddress)
+		return addr < 1<<32 && addr-guestabi.AddrBias >= guestabi.MinAddr-guestabi.AddrBias
+	}
+	in, ok := r.faulting()
+	if !ok {
+		return false
+	}
+	var regs [guestabi.NumGPR]uint64
+	for i := range regs {
+		regs[i] = r.u64(recGPR + 8*i)
+	}
+	for _, a := range in.Accesses(&regs, r.u64(recFSBase), r.u64(recGSBase)) {
+		if a.Addr >= 1<<32 || a.Size >= 16 { // the alignment of vectors is not checked
+			return false
+		}
+	}
+	return true
+}
+
+// faulting returns the instruction at which the CPU stopped.
+func (r record) faulting() (x86.Inst, bool) {
+	at := r.u64(recPC) - CodeAt
+	if at >= codeField {
+		return x86.Inst{}, false
+	}
+	in, err := decodeAt(r[recCode:][:codeField], int(at))
+	return in, err == nil
+}
+
+// agrees compares an outcome of a sequence with what the CPU gave. Where that is
+// a memory fault, the memory of wasm is larger than that of the case, and flags
+// that nothing reads afterwards are not kept.
+func agrees(want record, t *trial, state int, got Result) bool {
+	sig, pc := want.end(len(t.code))
+	if sig == syscall.SIGSEGV {
+		in, ok := want.faulting()
+		switch {
+		case !want.comparable() || got.wasm:
+			return true
+		case got.Signal != sig || got.PC != pc || !ok:
+			return false
+		case partial(in):
+			return true
+		}
+	}
+	if got.Err != nil || got.Signal != sig {
+		return false
+	}
+	st := got.State
+	if sig == 0 && got.PC != pc {
+		return false
+	}
+	for i := range guestabi.NumGPR {
+		if want.u64(recGPR+8*i) != st.Regs[i].Lo {
+			return false
+		}
+	}
+	for i := range guestabi.NumXMM {
+		v := st.Regs[guestabi.XMM0+guestabi.Reg(i)]
+		if want.u64(recFX+fxXMM+16*i) != v.Lo || want.u64(recFX+fxXMM+8+16*i) != v.Hi {
+			return false
+		}
+		h := st.Regs[guestabi.YMMH0+guestabi.Reg(i)]
+		if want.u64(recYMMH+16*i) != h.Lo || want.u64(recYMMH+8+16*i) != h.Hi {
+			return false
+		}
+	}
+	before := t.cases[state].State.Regs[guestabi.MXCSR].Lo
+	if (st.Regs[guestabi.MXCSR].Lo^uint64(binary.LittleEndian.Uint32(want[recFX+fxMXCSR:])))&mxcsrKept(before) != 0 {
+		return false
+	}
+	if sig == 0 {
+		const all = 1<<guestabi.BitCF | 1<<guestabi.BitPF | 1<<guestabi.BitAF | 1<<guestabi.BitZF | 1<<guestabi.BitSF | 1<<guestabi.BitDF | 1<<guestabi.BitOF
+		if (RFLAGS(st)^want.u64(recFlags))&all&^t.undef != 0 {
+			return false
+		}
+	}
+	return bytes.Equal(want[recMem:recMem+MemSize], st.Mem[0].Data) && agreesX87(want[recFX:], st)
+}
+
+func agreesX87(want []byte, st *interp.State) bool {
+	var fx [512]byte
+	st.X87.MarshalFXSave(fx[:])
+	le := binary.LittleEndian
+	if le.Uint16(want) != le.Uint16(fx[:]) || (le.Uint16(want[2:])^le.Uint16(fx[2:]))&^c1 != 0 || want[4] != fx[4] {
+		return false
+	}
+	for i := range 8 {
+		if !bytes.Equal(want[fxST+16*i:][:10], fx[fxST+16*i:][:10]) {
+			return false
+		}
+	}
+	return true
+}
