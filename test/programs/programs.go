@@ -53,6 +53,9 @@ func Groups() []Group {
 				"git grep for a plain string gives up when PCRE2 may not generate code; later releases of git do without"},
 		}}}},
 		{Name: "tools", Packages: []string{"sqlite3", "openssl", "jq", "lua5.4", "make"}, Scripts: []Script{{Name: "tools"}}},
+		{Name: "servers", Packages: []string{"redis-server", "nginx-light", "curl", "openssl", "python3", "rsync", "openssh-server", "openssh-client"}, Scripts: []Script{
+			{Name: "redis"},
+		}},
 	}
 }
 
@@ -137,6 +140,7 @@ for d in null zero full random urandom tty; do [ -e "$root/dev/$d" ] || : > "$ro
 ln -sfn /proc/self/fd "$root/dev/fd"; ln -sfn fd/0 "$root/dev/stdin"; ln -sfn fd/1 "$root/dev/stdout"; ln -sfn fd/2 "$root/dev/stderr"
 mkdir -p "$root/dev/shm"; mount -t tmpfs tmpfs "$root/dev/shm"
 mount -t proc proc "$root/proc"
+printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
 shift 2
 cd /
 exec setsid -w chroot "$root" /usr/bin/env -i "$@"`
