@@ -8,3 +8,9 @@ var pipeline string
 
 // Pipeline returns the default pipeline.yaml.
 func Pipeline() string { return pipeline }
+
+//go:embed docs/execmap.schema.json
+var execMapSchema string
+
+// ExecMapSchema returns the JSON schema of exec maps.
+func ExecMapSchema() string { return execMapSchema }

@@ -467,7 +467,7 @@ func TestPlanLockAndPlugins(t *testing.T) {
 	if err := os.WriteFile(file, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out := o.run("plan"); !strings.Contains(out, "recompile 1") || !strings.Contains(out, "extract, analyze") {
+	if out := o.run("plan"); !strings.Contains(out, "recompile 2") || !strings.Contains(out, "extract, analyze") {
 		t.Errorf("plan gave %s", out)
 	}
 	if out := o.run("lock", "-f", file); !strings.Contains(out, "pins 5 plugins") {

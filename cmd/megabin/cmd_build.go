@@ -30,6 +30,8 @@ import (
 type buildOptions struct {
 	file, dest, cpu, hints string
 	plain, asJSON, noRead  bool
+	mapName                string
+	mapSequence            uint64
 }
 
 // newBuildCmd returns the command that rebuilds an image.
@@ -64,6 +66,8 @@ leaves nothing half-written and goes on where it was when it is run again.`,
 	flags.BoolVar(&o.asJSON, "json", false, "write progress and result to standard output as lines of JSON")
 	flags.BoolVar(&o.noRead, "no-cache", false, "run every stage, whatever was built before")
 	addCPUFlag(cmd, &o.cpu)
+	flags.StringVar(&o.mapName, "map-name", "", "name the application, so that hosts order its exec maps")
+	flags.Uint64Var(&o.mapSequence, "map-sequence", 0, "number of this exec map: hosts that accepted a higher one of --map-name refuse it")
 	flags.Int(settingJobs, 0, "stages and files at once (default: one for each CPU)")
 	addStoreFlag(cmd)
 	return cmd
@@ -128,6 +132,9 @@ func (a *app) build(ctx context.Context, source string, o buildOptions) error {
 		return err
 	}
 	if err := setHints(pipeline, o.hints); err != nil {
+		return err
+	}
+	if err := setMapName(pipeline, o.mapName, o.mapSequence); err != nil {
 		return err
 	}
 	plan, err := w.plugins.Plan(ctx, pipeline, l)
@@ -263,6 +270,18 @@ func setCPU(p *engine.Pipeline, name string) error {
 		return fmt.Errorf("--cpu: %w", err)
 	}
 	return configure(p, "builtin:recompile", map[string]any{"cpu": cpu.String()})
+}
+
+// setMapName gives name and number of the exec map, unless they are empty, to the
+// stages that link with the shipped plugin.
+func setMapName(p *engine.Pipeline, name string, sequence uint64) error {
+	if err := artifact.CheckMapName(name, sequence); err != nil {
+		return fmt.Errorf("--map-name, --map-sequence: %w", err)
+	}
+	if name == "" {
+		return nil
+	}
+	return configure(p, "builtin:link-megabinary", map[string]any{"mapName": name, "mapSequence": sequence})
 }
 
 // addCPUFlag adds --cpu, which says what processor the guest sees.

@@ -75,7 +75,7 @@ type report struct {
 	ExecMap     *blobReport               `json:"execMap,omitempty"`
 	ExecMapRoot string                    `json:"execMapRoot,omitempty"`
 	Verdicts    map[artifact.Verdict]int  `json:"verdicts,omitempty"`
-	Kinds       map[artifact.FileKind]int `json:"kinds,omitempty"`
+	Kinds       map[artifact.ExecKind]int `json:"kinds,omitempty"`
 	Units       []artifact.UnitEntry      `json:"units,omitempty"`
 	Files       []artifact.ExecMapEntry   `json:"files,omitempty"`
 	Coverage    float64                   `json:"coverage,omitempty"` // mean over units
@@ -109,7 +109,7 @@ func inspect(ref image.Ref, img image.Image, m *mega) *report {
 	r.ExecMap = &blobReport{m.ExecMapDigest, len(m.ExecMapBytes)}
 	r.ExecMapRoot = m.ExecMap.Root
 	r.Units, r.Files = m.Units, m.ExecMap.Entries
-	r.Verdicts, r.Kinds = make(map[artifact.Verdict]int), make(map[artifact.FileKind]int)
+	r.Verdicts, r.Kinds = make(map[artifact.Verdict]int), make(map[artifact.ExecKind]int)
 	units := 0
 	for _, e := range m.ExecMap.Entries {
 		r.Verdicts[e.Verdict] += len(e.Paths)
@@ -146,7 +146,7 @@ func (r *report) print(out io.Writer, all bool) error {
 	fmt.Fprintf(out, "UNITS       %d, mean coverage %.2f %%, %d unknown instructions\n\n", len(r.Units), 100*r.Coverage, r.Unknown)
 	fmt.Fprintln(w, "VERDICT\tKIND\tUNIT\tCOVERAGE\tUNKNOWN\tSIZE\tPATH")
 	for _, e := range r.Files {
-		if !all && e.Unit < 0 && (e.Verdict == artifact.VerdictScript || e.Kind == artifact.KindData) {
+		if !all && e.Unit < 0 && (e.Verdict == artifact.VerdictScript || e.Kind == artifact.ExecData) {
 			continue
 		}
 		printEntry(w, e)

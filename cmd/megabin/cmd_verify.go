@@ -226,8 +226,8 @@ func checkFiles(m *mega, rootFS *artifact.RootFS) error {
 				errs = append(errs, fmt.Errorf("%s: %s is in no layer", artifact.PathExecMap, p.Path))
 			case f.Digest != e.Digest:
 				errs = append(errs, fmt.Errorf("%s: %s is %s in the layers, not %s", artifact.PathExecMap, p.Path, f.Digest, e.Digest))
-			case f.Mode != p.Mode || f.UID != p.UID || f.GID != p.GID:
-				errs = append(errs, fmt.Errorf("%s: mode or owner of %s differ from the layers'", artifact.PathExecMap, p.Path))
+			case f.Mode != p.Mode || f.UID != p.UID || f.GID != p.GID || f.Xattrs["security.capability"] != p.Capabilities:
+				errs = append(errs, fmt.Errorf("%s: mode, owner or capabilities of %s differ from the layers'", artifact.PathExecMap, p.Path))
 			}
 		}
 	}

@@ -129,7 +129,9 @@ type assembly struct {
 	base        stage.Descriptor // manifest
 	megabinary  stage.Descriptor
 	execMap     stage.Descriptor
-	execMapRoot string
+	mapRoot     string
+	mapName     string
+	mapSequence uint64
 	manifest    fields
 	config      fields
 }
@@ -159,8 +161,10 @@ func (a *assembly) read() error {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	var execMap struct {
-		Image string `json:"image"`
-		Root  string `json:"root"`
+		Image    string `json:"image"`
+		Name     string `json:"name"`
+		Root     string `json:"root"`
+		Sequence uint64 `json:"sequence"`
 	}
 	if err := document(a.req, a.execMap, &execMap); err != nil {
 		return fmt.Errorf("reading the exec map: %w", err)
@@ -168,7 +172,7 @@ func (a *assembly) read() error {
 	if execMap.Image != a.base.Digest {
 		return fmt.Errorf("the exec map is for image %s, not for %s", execMap.Image, a.base.Digest)
 	}
-	a.execMapRoot = execMap.Root
+	a.mapRoot, a.mapName, a.mapSequence = execMap.Root, execMap.Name, execMap.Sequence
 	return nil
 }
 
@@ -328,7 +332,11 @@ func (a *assembly) writeManifest(config, layer stage.Descriptor) error {
 	annotations[artifact.AnnotationBaseDigest] = a.base.Digest
 	annotations[artifact.AnnotationMegabinary] = a.megabinary.Digest
 	annotations[artifact.AnnotationExecMap] = a.execMap.Digest
-	annotations[artifact.AnnotationExecMapRoot] = a.execMapRoot
+	annotations[artifact.AnnotationExecMapRoot] = a.mapRoot
+	if a.mapName != "" {
+		annotations[artifact.AnnotationExecMapName] = a.mapName
+		annotations[artifact.AnnotationExecMapSequence] = strconv.FormatUint(a.mapSequence, 10)
+	}
 	annotations[artifact.AnnotationABI] = strconv.Itoa(guestabi.Version)
 	all := make([]any, 0, len(layers)+1)
 	for _, l := range layers {

@@ -17,8 +17,23 @@ import (
 // when the output changes.
 const (
 	Name    = "link-megabinary"
-	Version = "1"
+	Version = "2"
 )
+
+// schema is the JSON schema of the stage's configuration.
+const schema = `{
+  "type": "object",
+  "additionalProperties": false,
+  "properties": {
+    "mapName": {"type": "string", "maxLength": 256, "description": "names the application whose exec maps the numbers order"},
+    "mapSequence": {"type": "integer", "minimum": 0, "maximum": 9007199254740991, "description": "a host that accepted a map refuses one of the same name with a lower number"}
+  }
+}`
+
+type config struct {
+	MapName     string `json:"mapName"`
+	MapSequence uint64 `json:"mapSequence"`
+}
 
 // Stage returns the stage that joins units into a megabinary.
 func Stage() stage.Stage { return linker{} }
@@ -30,13 +45,14 @@ func (linker) Describe() stage.Description {
 		Name: Name, Kind: stage.KindLink, Version: Version,
 		Takes:  []string{artifact.MediaRootFS, artifact.MediaUnit, artifact.MediaUnitReport, artifact.MediaProgram},
 		Gives:  []string{artifact.MediaMegabinary, artifact.MediaExecMap},
-		Schema: json.RawMessage(`{"type": "object", "additionalProperties": false}`),
+		Schema: json.RawMessage(schema),
 		Doc:    "Joins units into one WebAssembly module and writes the exec map.",
 	}
 }
 
 func (linker) Run(ctx context.Context, req stage.Request) error {
-	if err := req.Config(&struct{}{}); err != nil {
+	var c config
+	if err := req.Config(&c); err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	root, err := readRootFS(req)
@@ -56,6 +72,7 @@ func (linker) Run(ctx context.Context, req stage.Request) error {
 		return err
 	}
 	m := linked.ExecMap(root, programs)
+	m.Name, m.Sequence = c.MapName, c.MapSequence
 	module, err := linked.Encode(m)
 	if err != nil {
 		return err
@@ -142,7 +159,7 @@ func diagnose(req stage.Request, l *Linked, m *artifact.ExecMap) {
 		e := &m.Entries[i]
 		known[e.Digest] = true
 		byVerdict[e.Verdict]++
-		if e.Verdict == artifact.VerdictRefuse && e.Kind != artifact.KindData {
+		if e.Verdict == artifact.VerdictRefuse && e.Kind != artifact.ExecData {
 			req.Diagnose(stage.Diagnostic{Severity: stage.SeverityWarning, Subject: e.Paths[0].Path, Message: "will be refused: " + e.Reason})
 		}
 		if e.Unknown > 0 {

@@ -166,10 +166,10 @@ func TestStage(t *testing.T) {
 		}
 	}
 	prog := byPath["/bin/prog"]
-	if prog.Interpreter != "/lib64/ld.so" || len(prog.Needed) != 1 || len(prog.Paths) != 2 || prog.Coverage != 0.75 || prog.Unknown != 5 || prog.Recompiler != "test 1" {
+	if prog.Interpreter.Name != "/lib64/ld.so" || prog.Needed[0] != (artifact.ExecMapRef{Name: "libc.so", Digest: subject("libc")}) || len(prog.Needed) != 1 || len(prog.Paths) != 2 || prog.Coverage != 0.75 || prog.Unknown != 5 || prog.Recompiler != "test 1" {
 		t.Errorf("the program's entry is %+v", prog)
 	}
-	if byPath["/bin/script"].Interpreter != "/bin/sh" {
+	if *byPath["/bin/script"].Interpreter != (artifact.ExecMapRef{Name: "/bin/sh"}) || byPath["/bin/script"].Language != artifact.Shell {
 		t.Errorf("the script's entry is %+v", byPath["/bin/script"])
 	}
 	if _, err := m.CheckMegabinary(got[artifact.MediaMegabinary]); err != nil {

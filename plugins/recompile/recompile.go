@@ -6,6 +6,8 @@ package recompile
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -59,9 +61,13 @@ func Recompile(ctx context.Context, elf io.ReaderAt, p *programpb.Program, opts 
 	if err := r.optimise(); err != nil {
 		return nil, artifact.UnitReport{}, err
 	}
+	report = r.report()
+	if report.Data, err = dataSegments(elf, p); err != nil {
+		return nil, artifact.UnitReport{}, err
+	}
 	in := &lower.Input{
 		Name: "unit", Funcs: r.funcs, Low: r.low, High: r.high,
-		PIC: p.GetPositionIndependent(), Report: r.report(), Workers: r.workers,
+		PIC: p.GetPositionIndependent(), Report: report, Workers: r.workers,
 	}
 	if opts.lines != nil {
 		in.Lines = &lower.Lines{PC: opts.DumpPC, Done: opts.lines}
@@ -235,6 +241,23 @@ func (r *recompilation) optimise() error {
 		}
 		return nil
 	})
+}
+
+// dataSegments hashes what is loaded from the file beside code.
+func dataSegments(elf io.ReaderAt, p *programpb.Program) ([]artifact.ExecMapSegment, error) {
+	const executable = 1 // PF_X
+	var all []artifact.ExecMapSegment
+	for _, s := range p.GetSegments() {
+		if s.GetFlags()&executable != 0 || s.GetFileSize() == 0 {
+			continue
+		}
+		sum := sha256.New()
+		if _, err := io.CopyN(sum, io.NewSectionReader(elf, int64(s.GetFileOffset()), math.MaxInt64-int64(s.GetFileOffset())), int64(s.GetFileSize())); err != nil {
+			return nil, fmt.Errorf("hashing the data at %#x: %w", s.GetAddress(), err)
+		}
+		all = append(all, artifact.ExecMapSegment{Address: s.GetAddress(), Size: s.GetFileSize(), Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil))})
+	}
+	return all, nil
 }
 
 func (r *recompilation) report() artifact.UnitReport {

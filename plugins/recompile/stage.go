@@ -21,7 +21,7 @@ import (
 // when the output changes.
 const (
 	Name    = "recompile"
-	Version = "1"
+	Version = "2"
 )
 
 // schema is the JSON schema of the stage's configuration.

@@ -9,51 +9,86 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"slices"
-	"strings"
 
 	"megabinary.dev/sdk/wasm"
 )
 
 // ExecMap says, by sha256, which files of an image may run or be mapped as code
-// and what runs in their place. Its canonical form is JSON with the entries
-// sorted by digest, their paths by name, the fields in the order of these types,
-// no escapes that JSON does not demand and no insignificant white space
-// (MarshalCanonical).
+// and what runs in their place. Its canonical form is that of RFC 8785 (JCS) with
+// the entries sorted by digest and their paths by name; the fields of these types
+// stand in the order of their keys, as there. docs/execmap.schema.json is its
+// JSON schema.
 type ExecMap struct {
-	SchemaVersion int    `json:"schemaVersion"` // 1
-	Image         string `json:"image"`         // digest of the source image's manifest
+	Entries []ExecMapEntry `json:"entries"`
+	Image   string         `json:"image"` // digest of the source image's manifest
 	// Megabinary is the digest of the megabinary that the units are in, less
 	// its own copy of this map (see CheckMegabinary).
-	Megabinary string         `json:"megabinary,omitempty"`
-	Root       string         `json:"root"` // Merkle root over all the rest, see ComputeRoot
-	Entries    []ExecMapEntry `json:"entries"`
+	Megabinary string `json:"megabinary,omitempty"`
+	// Name and Sequence order the maps of one application: a host that has
+	// accepted one refuses those of the same name with a lower number. A map
+	// without a name has number 0 and no order.
+	Name          string `json:"name,omitempty"`
+	Root          string `json:"root"`          // Merkle root over all the rest, see ComputeRoot
+	SchemaVersion int    `json:"schemaVersion"` // ExecMapSchemaVersion
+	Sequence      uint64 `json:"sequence"`      // below 2^53
 }
 
 // ExecMapEntry is one file content. Several paths may hold it.
 type ExecMapEntry struct {
-	Digest      string        `json:"digest"` // sha256:<hex> of the original file
-	Size        int64         `json:"size"`
-	Paths       []ExecMapPath `json:"paths"` // sorted by path
-	Kind        FileKind      `json:"kind"`
-	Interpreter string        `json:"interpreter,omitempty"` // path from #! or PT_INTERP
-	Needed      []string      `json:"needed,omitempty"`
-	Verdict     Verdict       `json:"verdict"`
-	Reason      string        `json:"reason,omitempty"` // why, if the verdict is VerdictRefuse
-	Unit        int           `json:"unit"`             // index into the megabinary's units, -1: none
-	Coverage    float64       `json:"coverage,omitempty"`
-	Unknown     int           `json:"unknownInstructions,omitempty"`
-	Recompiler  string        `json:"recompiler,omitempty"` // name and version of the stage
+	Coverage    float64          `json:"coverage,omitempty"` // translated bytes of code, 0 to 1
+	Data        []ExecMapSegment `json:"data,omitempty"`     // what is loaded from the file beside code, by address
+	Digest      string           `json:"digest"`             // sha256:<hex> of the original file
+	Entry       uint64           `json:"entry,omitempty"`    // link-time address at which a program starts
+	Interpreter *ExecMapRef      `json:"interpreter,omitempty"`
+	Kind        ExecKind         `json:"kind"`
+	Language    Language         `json:"language,omitempty"`   // that an interpreter runs, that a script is in
+	Needed      []ExecMapRef     `json:"needed,omitempty"`     // by DT_NEEDED, in its order
+	Paths       []ExecMapPath    `json:"paths"`                // sorted by path
+	Polyfill    string           `json:"polyfill,omitempty"`   // runs in place of the file
+	Reason      string           `json:"reason,omitempty"`     // why, if the verdict is VerdictRefuse
+	Recompiler  string           `json:"recompiler,omitempty"` // name and version of the stage
+	Size        int64            `json:"size"`
+	Unit        int              `json:"unit"` // index into the megabinary's units, -1: none
+	Unknown     int              `json:"unknownInstructions,omitempty"`
+	Verdict     Verdict          `json:"verdict"`
 }
 
-// ExecMapPath binds a path to the mode and owner that the content may run with.
+// ExecMapPath binds a path to the mode, owner and capabilities that the content
+// may run with.
 type ExecMapPath struct {
-	Path string `json:"path"`
-	Mode uint32 `json:"mode"`
-	UID  int    `json:"uid"`
-	GID  int    `json:"gid"`
+	Capabilities string `json:"capabilities,omitempty"` // xattr security.capability, base64
+	GID          int    `json:"gid"`
+	Mode         uint32 `json:"mode"`
+	Path         string `json:"path"`
+	UID          int    `json:"uid"`
 }
+
+// ExecMapRef is another file that one needs, as found in the image.
+type ExecMapRef struct {
+	Digest string `json:"digest,omitempty"` // empty: the image has no such file
+	Name   string `json:"name"`             // path from #! or PT_INTERP, or name from DT_NEEDED
+}
+
+// ExecMapSegment is a part of a file that is loaded as data.
+type ExecMapSegment struct {
+	Address uint64 `json:"address"` // link-time
+	Digest  string `json:"digest"`  // sha256:<hex> of its bytes in the file
+	Size    uint64 `json:"size"`    // of them
+}
+
+// ExecKind says what a file is to the exec controller.
+type ExecKind string
+
+// The kinds of entries.
+const (
+	ExecProgram     ExecKind = "program"
+	ExecLibrary     ExecKind = "library"
+	ExecInterpreter ExecKind = "interpreter" // a program that runs code of Language
+	ExecScript      ExecKind = "script"      // code of Language, with or without a first line of #!
+	ExecForeign     ExecKind = "foreign"     // ELF of another architecture, or malformed
+	ExecData        ExecKind = "data"        // neither, but marked as executable
+)
 
 // Verdict is what the exec controller does with a file.
 type Verdict string
@@ -97,14 +132,19 @@ type UnitReport struct {
 	Refused             int            `json:"refused,omitempty"` // functions too large to be translated: a miss when entered
 	Recompiler          string         `json:"recompiler"`
 	CPU                 string         `json:"cpu,omitempty"` // guestabi.CPU; empty: x86-64-v2
+	// Data is what is loaded from the file beside its code, by address.
+	Data []ExecMapSegment `json:"data,omitempty"`
 }
 
 // SectionUnit is the custom section of a unit that holds its UnitReport.
 const SectionUnit = "megabinary.unit"
 
+// MaxExecMap bounds an exec map that ParseExecMap reads, in bytes.
+const MaxExecMap = 64 << 20
+
 // ExecMapSchemaVersion is the SchemaVersion of the exec maps that this package
 // writes and reads.
-const ExecMapSchemaVersion = 1
+const ExecMapSchemaVersion = 2
 
 // MarshalCanonical sorts m, sets its Root and returns its canonical form.
 func (m *ExecMap) MarshalCanonical() ([]byte, error) {
@@ -130,9 +170,13 @@ func (m *ExecMap) MarshalCanonical() ([]byte, error) {
 	return b, nil
 }
 
-// ParseExecMap reads the canonical form and refuses anything else: unknown
-// fields, another order, a root that is not that of the entries.
+// ParseExecMap reads the canonical form and refuses anything else: unknown or
+// repeated fields, another order, another spelling, a root that is not that of the
+// entries. So one map has one form, and its digest names it.
 func ParseExecMap(data []byte) (*ExecMap, error) {
+	if len(data) > MaxExecMap {
+		return nil, fmt.Errorf("reading the exec map: %d bytes are more than the %d allowed", len(data), MaxExecMap)
+	}
 	m := new(ExecMap)
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.DisallowUnknownFields()
@@ -162,7 +206,8 @@ func ParseExecMap(data []byte) (*ExecMap, error) {
 // which keeps leaves apart from nodes.
 func (m *ExecMap) ComputeRoot() (string, error) {
 	leaves := make([][sha256.Size]byte, 0, 1+len(m.Entries))
-	head := ExecMap{SchemaVersion: m.SchemaVersion, Image: m.Image, Megabinary: m.Megabinary, Entries: []ExecMapEntry{}}
+	head := *m
+	head.Root, head.Entries = "", []ExecMapEntry{}
 	b, err := compactJSON(&head)
 	if err != nil {
 		return "", fmt.Errorf("hashing the exec map: %w", err)
@@ -204,83 +249,4 @@ func merkle(leaves [][sha256.Size]byte) [sha256.Size]byte {
 	left, right := merkle(leaves[:split]), merkle(leaves[split:])
 	node := append([]byte{1}, left[:]...)
 	return sha256.Sum256(append(node, right[:]...))
-}
-
-func compactJSON(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-// validate checks a sorted exec map.
-func (m *ExecMap) validate() error {
-	if m.SchemaVersion != ExecMapSchemaVersion {
-		return fmt.Errorf("schema version %d is not %d", m.SchemaVersion, ExecMapSchemaVersion)
-	}
-	if !ValidDigest(m.Image) {
-		return fmt.Errorf("image %q is no digest", m.Image)
-	}
-	if m.Megabinary != "" && !ValidDigest(m.Megabinary) {
-		return fmt.Errorf("megabinary %q is no digest", m.Megabinary)
-	}
-	for i := range m.Entries {
-		e := &m.Entries[i]
-		if !ValidDigest(e.Digest) {
-			return fmt.Errorf("entry %d: %q is no digest", i, e.Digest)
-		}
-		if i > 0 && m.Entries[i-1].Digest == e.Digest {
-			return fmt.Errorf("two entries for %s", e.Digest)
-		}
-		if err := e.validate(); err != nil {
-			return fmt.Errorf("entry %s: %w", e.Digest, err)
-		}
-	}
-	return nil
-}
-
-func (e *ExecMapEntry) validate() error {
-	switch e.Kind {
-	case KindELFProgram, KindELFLibrary, KindELFForeign, KindScript, KindData:
-	default:
-		return fmt.Errorf("unknown kind %q", e.Kind)
-	}
-	switch {
-	case e.Verdict == VerdictRun && e.Unit >= 0:
-	case e.Verdict == VerdictScript && e.Unit == -1:
-	case e.Verdict == VerdictRefuse && e.Unit == -1 && e.Reason != "":
-	default:
-		return fmt.Errorf("verdict %q with unit %d and reason %q", e.Verdict, e.Unit, e.Reason)
-	}
-	if e.Size < 0 || e.Unknown < 0 || !(e.Coverage >= 0 && e.Coverage <= 1) {
-		return fmt.Errorf("size %d, %d unknown instructions, coverage %v", e.Size, e.Unknown, e.Coverage)
-	}
-	if len(e.Paths) == 0 {
-		return errors.New("it has no path")
-	}
-	for i, p := range e.Paths {
-		if !strings.HasPrefix(p.Path, "/") || path.Clean(p.Path) != p.Path {
-			return fmt.Errorf("path %q is not absolute and clean", p.Path)
-		}
-		if i > 0 && e.Paths[i-1].Path == p.Path {
-			return fmt.Errorf("path %s is there twice", p.Path)
-		}
-		if p.Mode > 0o7777 || p.UID < 0 || p.GID < 0 {
-			return fmt.Errorf("path %s: mode %o, user %d, group %d", p.Path, p.Mode, p.UID, p.GID)
-		}
-	}
-	return nil
-}
-
-// ValidDigest reports whether d is sha256: and 64 lower-case hexadecimal digits.
-func ValidDigest(d string) bool {
-	h, ok := strings.CutPrefix(d, "sha256:")
-	if !ok || len(h) != 2*sha256.Size || strings.ToLower(h) != h {
-		return false
-	}
-	_, err := hex.DecodeString(h)
-	return err == nil
 }

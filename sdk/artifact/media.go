@@ -11,7 +11,7 @@ const (
 	MediaUnit       = "application/vnd.megabinary.unit.v1+wasm"        // one unit, see sdk/guestabi
 	MediaUnitReport = "application/vnd.megabinary.unit.report.v1+json" // UnitReport
 	MediaMegabinary = "application/vnd.megabinary.megabinary.v1+wasm"  // all units, linked
-	MediaExecMap    = "application/vnd.megabinary.execmap.v1+json"     // ExecMap
+	MediaExecMap    = "application/vnd.megabinary.execmap.v2+json"     // ExecMap
 )
 
 // Annotations of artifact descriptors.

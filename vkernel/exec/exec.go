@@ -172,7 +172,7 @@ func (c *Controller) decide(ctx context.Context, r Request) (Decision, error) {
 	switch {
 	case script && r.Use != UseMap:
 		return c.decideScript(r, content, digest, entry), nil
-	case entry == nil && !bytes.HasPrefix(content, []byte("\x7fELF")):
+	case !bytes.HasPrefix(content, []byte("\x7fELF")) && (entry == nil || r.Use != UseMap):
 		return refuse(RuleNotCode, digest, "it is neither an ELF file nor a script"), nil
 	case entry == nil:
 		return refuse(RuleUnknownHash, digest, "its hash is not in the exec map: it was not in the image when that was built, or was changed since"), nil

@@ -281,7 +281,7 @@ func newWorld(t testing.TB, programs map[string]*script) *world {
 		sum := sha256.Sum256(content)
 		digest := "sha256:" + hex.EncodeToString(sum[:])
 		m.Entries = append(m.Entries, artifact.ExecMapEntry{Digest: digest, Size: int64(len(content)),
-			Kind: artifact.KindELFProgram, Verdict: artifact.VerdictRun, Unit: len(units)})
+			Kind: artifact.ExecProgram, Verdict: artifact.VerdictRun, Unit: len(units)})
 		units = append(units, artifact.UnitEntry{Digest: digest, Low: codeAt, High: codeAt + uint64(len(s.ops)*opSize)})
 		engine.scripts = append(engine.scripts, s)
 	}
