@@ -72,19 +72,19 @@ func build(o options, names []string) (*built, error) {
 	if err != nil {
 		return nil, err
 	}
-	var members []string
+	var members []member
 	for _, n := range names {
 		dir := sources[n]
 		if dir == "" {
 			fmt.Printf("%-28s left out: no source file of this name\n", n)
 			continue
 		}
-		member, err := addMember(o, dir, n, known)
+		m, err := addMember(o, dir, n, known)
 		if err != nil {
 			return nil, err
 		}
-		if member {
-			members = append(members, n)
+		if m.name != "" {
+			members = append(members, m)
 			b.programs[n] = b.multicall
 			continue
 		}
@@ -169,63 +169,94 @@ func symbols(args ...string) (map[string]bool, error) {
 	return set, nil
 }
 
+// member is a test that is one of many in a program.
+type member struct {
+	name string
+	old  bool // of LTP's old library, which refers to the test's TCID and TST_TOTAL
+}
+
 // addMember makes a test's object with main renamed and everything else local;
-// false if the test cannot be one of many. known are the libraries' symbols.
-func addMember(o options, dir, name string, known map[string]bool) (bool, error) {
+// its name is empty if the test cannot be one of many. known are the libraries'
+// symbols.
+func addMember(o options, dir, name string, known map[string]bool) (member, error) {
 	out := object(o, name)
 	if command(dir, "", "make", name+".o") != nil {
-		return false, nil
+		return member{}, nil
 	}
 	raw := filepath.Join(dir, name+".o")
 	own, err := symbols("-g", "--defined-only", raw)
 	if err != nil {
-		return false, err
+		return member{}, err
 	}
 	needed, err := symbols("-u", raw)
 	if err != nil {
-		return false, err
+		return member{}, err
 	}
-	if !own["main"] || own["TCID"] { // LTP's old library refers to the test's TCID
-		return false, nil
+	m := member{name: name, old: own["TCID"]}
+	if !own["main"] || own["TCID"] != own["TST_TOTAL"] {
+		return member{}, nil
 	}
 	for sym := range needed {
 		if !known[sym] && sym != "_GLOBAL_OFFSET_TABLE_" {
-			return false, nil // it has another file of its own
+			return member{}, nil // it has another file of its own
 		}
 	}
-	return true, command(dir, "", "objcopy", "--redefine-sym", "main=ltp_"+name, "--keep-global-symbol=ltp_"+name, raw, out)
+	argv := []string{"objcopy"}
+	for _, sym := range []string{"main", "TCID", "TST_TOTAL"} {
+		if own[sym] {
+			renamed := global(name, sym)
+			argv = append(argv, "--redefine-sym", sym+"="+renamed, "--keep-global-symbol="+renamed)
+		}
+	}
+	return m, command(dir, "", append(argv, raw, out)...)
 }
 
-// link makes the program of all members.
-func (b *built) link(o options, libs, members []string) error {
-	var c strings.Builder
-	c.WriteString("#include <stdio.h>\n#include <string.h>\n")
-	for _, n := range members {
-		fmt.Fprintf(&c, "int ltp_%s(int, char **, char **);\n", n)
-	}
-	c.WriteString("static const struct { const char *name; int (*main)(int, char **, char **); } tests[] = {\n")
-	for _, n := range members {
-		fmt.Fprintf(&c, "\t{\"%s\", ltp_%s},\n", n, n)
-	}
-	c.WriteString(`};
+// global is what a symbol of a member is called.
+func global(name, sym string) string { return "ltp_" + name + "_" + sym }
+
+// multicall is main of the program of all members, less the table.
+const multicall = `
+const char *TCID;
+int TST_TOTAL;
 
 int main(int argc, char **argv, char **envp)
 {
 	const char *name = strrchr(argv[0], '/');
 	name = name ? name + 1 : argv[0];
 	for (unsigned i = 0; i < sizeof tests / sizeof *tests; i++)
-		if (strcmp(name, tests[i].name) == 0)
+		if (strcmp(name, tests[i].name) == 0) {
+			if (tests[i].tcid) {
+				TCID = *tests[i].tcid;
+				TST_TOTAL = *tests[i].total;
+			}
 			return tests[i].main(argc, argv, envp);
+		}
 	return strcmp(name, "ltp-multicall") != 0;
 }
-`)
+`
+
+// link makes the program of all members.
+func (b *built) link(o options, libs []string, members []member) error {
+	var head, table strings.Builder
+	head.WriteString("#include <stdio.h>\n#include <string.h>\n")
+	table.WriteString("static const struct { const char *name; int (*main)(int, char **, char **); char **tcid; int *total; } tests[] = {\n")
+	for _, m := range members {
+		fmt.Fprintf(&head, "int %s(int, char **, char **);\n", global(m.name, "main"))
+		tcid, total := "0", "0"
+		if m.old {
+			tcid, total = "&"+global(m.name, "TCID"), "&"+global(m.name, "TST_TOTAL")
+			fmt.Fprintf(&head, "extern char *%s;\nextern int %s;\n", tcid[1:], total[1:])
+		}
+		fmt.Fprintf(&table, "\t{\"%s\", %s, %s, %s},\n", m.name, global(m.name, "main"), tcid, total)
+	}
+	table.WriteString("};\n")
 	file := filepath.Join(o.out, "obj", "multicall.c")
-	if err := os.WriteFile(file, []byte(c.String()), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(head.String()+table.String()+multicall), 0o644); err != nil {
 		return fmt.Errorf("writing the table of tests: %w", err)
 	}
 	argv := []string{"gcc", "-static", "-O1", "-o", b.multicall, file}
-	for _, n := range members {
-		argv = append(argv, object(o, n))
+	for _, m := range members {
+		argv = append(argv, object(o, m.name))
 	}
 	argv = append(argv, "-Wl,--start-group")
 	argv = append(argv, libs...)

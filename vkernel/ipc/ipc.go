@@ -16,6 +16,7 @@ type Namespace struct {
 	Messages   Table[*Queue]
 	Semaphores Table[*Set]
 	Segments   Table[*Segment]
+	Posix      PosixQueues
 }
 
 // New makes a namespace without objects.

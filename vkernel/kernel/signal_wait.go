@@ -137,3 +137,11 @@ func (t *Task) SendSelf(sig int) {
 	defer t.c.mu.Unlock()
 	_ = t.send(sig, t.UserInfo(sig, linux.SI_USER)) // standard signals always fit
 }
+
+// Signal generates a signal for the process on the kernel's behalf. A queue that
+// is full loses it.
+func (tg *ThreadGroup) Signal(info linux.Siginfo) {
+	tg.c.mu.Lock()
+	defer tg.c.mu.Unlock()
+	_ = tg.send(int(info.Signo), info)
+}

@@ -2,28 +2,29 @@ package linux
 
 // Open flags (open(2)). O_LARGEFILE is the kernel's value: glibc defines it as 0.
 const (
-	O_RDONLY    = 0x0
-	O_WRONLY    = 0x1
-	O_RDWR      = 0x2
-	O_ACCMODE   = 0x3
-	O_CREAT     = 0x40
-	O_EXCL      = 0x80
-	O_NOCTTY    = 0x100
-	O_TRUNC     = 0x200
-	O_APPEND    = 0x400
-	O_NONBLOCK  = 0x800
-	O_DSYNC     = 0x1000
-	FASYNC      = 0x2000
-	O_ASYNC     = 0x2000
-	O_DIRECT    = 0x4000
-	O_LARGEFILE = 0x8000
-	O_DIRECTORY = 0x10000
-	O_NOFOLLOW  = 0x20000
-	O_NOATIME   = 0x40000
-	O_CLOEXEC   = 0x80000
-	O_SYNC      = 0x101000
-	O_PATH      = 0x200000
-	O_TMPFILE   = 0x410000
+	O_RDONLY         = 0x0
+	O_WRONLY         = 0x1
+	O_RDWR           = 0x2
+	O_ACCMODE        = 0x3
+	O_CREAT          = 0x40
+	O_EXCL           = 0x80
+	O_NOCTTY         = 0x100
+	O_TRUNC          = 0x200
+	O_APPEND         = 0x400
+	O_NONBLOCK       = 0x800
+	O_DSYNC          = 0x1000
+	FASYNC           = 0x2000
+	O_ASYNC          = 0x2000
+	O_DIRECT         = 0x4000
+	O_LARGEFILE      = 0x8000
+	O_DIRECTORY      = 0x10000
+	O_NOFOLLOW       = 0x20000
+	O_NOATIME        = 0x40000
+	O_CLOEXEC        = 0x80000
+	O_SYNC           = 0x101000
+	O_PATH           = 0x200000
+	VALID_OPEN_FLAGS = 0x7fffc3 // what openat2(2) knows
+	O_TMPFILE        = 0x410000
 )
 
 // The at family's flags (openat(2) and its kin).
@@ -100,39 +101,41 @@ const (
 
 // Commands of fcntl(2).
 const (
-	F_DUPFD         = 0
-	F_GETFD         = 1
-	F_SETFD         = 2
-	F_GETFL         = 3
-	F_SETFL         = 4
-	F_GETLK         = 5
-	F_SETLK         = 6
-	F_SETLKW        = 7
-	F_SETOWN        = 8
-	F_GETOWN        = 9
-	F_SETSIG        = 10
-	F_GETSIG        = 11
-	F_SETOWN_EX     = 15
-	F_GETOWN_EX     = 16
-	F_OFD_GETLK     = 36
-	F_OFD_SETLK     = 37
-	F_OFD_SETLKW    = 38
-	F_SETLEASE      = 0x400
-	F_GETLEASE      = 0x401
-	F_NOTIFY        = 0x402
-	F_DUPFD_CLOEXEC = 0x406
-	F_SETPIPE_SZ    = 0x407
-	F_GETPIPE_SZ    = 0x408
-	F_ADD_SEALS     = 0x409
-	F_GET_SEALS     = 0x40a
-	F_SEAL_SEAL     = 1
-	F_SEAL_SHRINK   = 2
-	F_SEAL_GROW     = 4
-	F_SEAL_WRITE    = 8
-	FD_CLOEXEC      = 1
-	F_RDLCK         = 0
-	F_WRLCK         = 1
-	F_UNLCK         = 2
+	F_DUPFD             = 0
+	F_GETFD             = 1
+	F_SETFD             = 2
+	F_GETFL             = 3
+	F_SETFL             = 4
+	F_GETLK             = 5
+	F_SETLK             = 6
+	F_SETLKW            = 7
+	F_SETOWN            = 8
+	F_GETOWN            = 9
+	F_SETSIG            = 10
+	F_GETSIG            = 11
+	F_SETOWN_EX         = 15
+	F_GETOWN_EX         = 16
+	F_OFD_GETLK         = 36
+	F_OFD_SETLK         = 37
+	F_OFD_SETLKW        = 38
+	F_SETLEASE          = 0x400
+	F_GETLEASE          = 0x401
+	F_NOTIFY            = 0x402
+	F_DUPFD_CLOEXEC     = 0x406
+	F_SETPIPE_SZ        = 0x407
+	F_GETPIPE_SZ        = 0x408
+	F_ADD_SEALS         = 0x409
+	F_GET_SEALS         = 0x40a
+	F_SEAL_SEAL         = 1
+	F_SEAL_SHRINK       = 2
+	F_SEAL_GROW         = 4
+	F_SEAL_WRITE        = 8
+	F_SEAL_FUTURE_WRITE = 0x10
+	F_SEAL_EXEC         = 0x20
+	FD_CLOEXEC          = 1
+	F_RDLCK             = 0
+	F_WRLCK             = 1
+	F_UNLCK             = 2
 )
 
 // Operations of flock(2).
@@ -263,4 +266,14 @@ const (
 	IOV_MAX      = 1024
 	LINK_MAX     = 127
 	MAX_RW_COUNT = 0x7ffff000
+)
+
+// Flags of struct open_how (openat2(2)).
+const (
+	RESOLVE_NO_XDEV       = 1
+	RESOLVE_NO_MAGICLINKS = 2
+	RESOLVE_NO_SYMLINKS   = 4
+	RESOLVE_BENEATH       = 8
+	RESOLVE_IN_ROOT       = 16
+	RESOLVE_CACHED        = 32
 )

@@ -51,6 +51,16 @@ const (
 	SHM_LOCKED   = 0o2000
 	SHMMNI       = 4096
 
+	MQ_QUEUES_MAX       = 256
+	MQ_MSG_DEFAULT      = 10
+	MQ_MSG_MAX          = 10
+	MQ_MSGSIZE_DEFAULT  = 8192
+	MQ_MSGSIZE_MAX      = 8192
+	MQ_HARD_MSG_MAX     = 65536
+	MQ_HARD_MSGSIZE_MAX = 16 << 20
+	MQ_PRIO_MAX         = 32768
+	SizeofMqAttr        = 64
+
 	SizeofIPCPerm = 48
 	SizeofMsqidDS = 120
 	SizeofSemidDS = 104

@@ -30,11 +30,28 @@ func (p hostPages) resize(n uint64) error {
 	return nil
 }
 
-func (p hostPages) writeAt(b []byte, off int64) error {
+// WriteAt writes b at off.
+func (p hostPages) WriteAt(b []byte, off int64) error {
 	for len(b) > 0 {
 		n, err := unix.Pwrite(p.fd, b, off)
 		if err != nil {
 			return fmt.Errorf("filling shared pages: %w", err)
+		}
+		b, off = b[n:], off+int64(n)
+	}
+	return nil
+}
+
+// ReadAt fills b from off on; what lies behind the end reads as zero.
+func (p hostPages) ReadAt(b []byte, off int64) error {
+	for len(b) > 0 {
+		n, err := unix.Pread(p.fd, b, off)
+		if err != nil {
+			return fmt.Errorf("reading shared pages: %w", err)
+		}
+		if n == 0 {
+			clear(b)
+			return nil
 		}
 		b, off = b[n:], off+int64(n)
 	}

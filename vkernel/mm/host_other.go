@@ -7,7 +7,8 @@ type hostPages struct{}
 
 func newHostPages(uint64) (hostPages, error)  { return hostPages{}, errUnsupported }
 func (hostPages) resize(uint64) error         { return errUnsupported }
-func (hostPages) writeAt([]byte, int64) error { return errUnsupported }
+func (hostPages) ReadAt([]byte, int64) error  { return errUnsupported }
+func (hostPages) WriteAt([]byte, int64) error { return errUnsupported }
 func (hostPages) close()                      {}
 func mapObject([]byte, *object, uint64) error { return errUnsupported }
 func unmapObject([]byte) error                { return errUnsupported }

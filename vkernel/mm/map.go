@@ -17,6 +17,7 @@ type MapOpts struct {
 	Fixed     bool
 	NoReplace bool // with Fixed: EEXIST rather than unmapping
 	Shared    bool
+	ReadOnly  bool // with Shared: mprotect may not make it writable
 	GrowsDown bool
 	File      File // nil: anonymous
 	Offset    uint64
@@ -77,7 +78,7 @@ func (as *AddressSpace) mapLocked(o MapOpts, n uint64, obj *object) (uint64, err
 	if !as.fits(n) || len(as.vmas) >= maxVMAs {
 		return 0, linux.ENOMEM
 	}
-	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, Name: o.Name, Offset: o.NameOffset, object: obj}
+	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, ReadOnly: o.ReadOnly, Name: o.Name, Offset: o.NameOffset, object: obj}
 	if o.File != nil {
 		v.Offset, v.Name = o.Offset, o.File.MapName()
 	} else if o.Shared && v.Name == "" {
@@ -178,6 +179,13 @@ func (as *AddressSpace) Protect(addr, length uint64, prot uint32) error {
 	// either.
 	if !as.covered(addr, addr+n) || len(as.vmas) >= maxVMAs {
 		return linux.ENOMEM
+	}
+	if prot&linux.PROT_WRITE != 0 {
+		for i := as.find(addr); i < len(as.vmas) && as.vmas[i].Start < addr+n; i++ {
+			if as.vmas[i].ReadOnly {
+				return linux.EACCES
+			}
+		}
 	}
 	as.each(addr, addr+n, func(v *VMA) { v.Prot = prot })
 	return nil

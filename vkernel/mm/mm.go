@@ -49,6 +49,7 @@ type VMA struct {
 	GrowsDown  bool
 	DontFork   bool
 	WipeOnFork bool
+	ReadOnly   bool   // shared, and may not become writable
 	Name       string // path, "[heap]", "[stack]" or ""
 	Offset     uint64 // of Start in the file or object
 
@@ -390,7 +391,7 @@ func (as *AddressSpace) merge(i int) {
 func mergeable(a, b *VMA) bool {
 	backed := a.object != nil || len(a.Name) > 0 && a.Name[0] == '/'
 	return a.End == b.Start && a.Prot == b.Prot && a.Shared == b.Shared && a.GrowsDown == b.GrowsDown &&
-		a.DontFork == b.DontFork && a.WipeOnFork == b.WipeOnFork && a.Name == b.Name && a.object == b.object &&
+		a.DontFork == b.DontFork && a.WipeOnFork == b.WipeOnFork && a.ReadOnly == b.ReadOnly && a.Name == b.Name && a.object == b.object &&
 		(!backed || a.Offset+(a.End-a.Start) == b.Offset)
 }
 

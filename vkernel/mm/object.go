@@ -19,9 +19,26 @@ type object struct {
 	refs int
 }
 
+// Pages is memory that is mapped, from the file's start on.
+type Pages interface {
+	ReadAt(p []byte, off int64) error
+	WriteAt(p []byte, off int64) error
+}
+
+// PagedFile is a file whose read(2) and write(2) go to the pages that are
+// mapped. Other files see what was written to a mapping after msync, munmap or
+// exit, and mappings do not see writes.
+type PagedFile interface {
+	File
+	// Attach fills bytes [from, to) of pages, and reads and writes them from now on.
+	Attach(pages Pages, from, to uint64) error
+	// Store takes over what mappings have changed: p are the pages at off.
+	Store(p []byte, off uint64) error
+	Detach()
+}
+
 // Shared finds the object of a file that is mapped MAP_SHARED already, so that
-// all its mappings see one another's writes. Read(2) and write(2) see them
-// after msync, munmap, exit.
+// all its mappings see one another's writes.
 type Shared struct {
 	mu    sync.Mutex
 	files map[any]*object
@@ -68,13 +85,16 @@ func (s *Shared) file(f File, n uint64) (*object, error) {
 
 // load reads [from, to) from the file.
 func (o *object) load(from, to uint64) error {
+	if f, ok := o.file.(PagedFile); ok {
+		return f.Attach(o.pages, from, PageUp(to))
+	}
 	buf := make([]byte, 1<<16)
 	for from < to {
 		n, err := o.file.ReadAt(buf[:min(uint64(len(buf)), to-from)], int64(from))
 		if n == 0 {
 			return nil // end of file; what lies behind stays zero
 		}
-		if werr := o.pages.writeAt(buf[:n], int64(from)); werr != nil {
+		if werr := o.pages.WriteAt(buf[:n], int64(from)); werr != nil {
 			return werr
 		}
 		from += uint64(n)
@@ -123,6 +143,9 @@ func (o *object) unref() {
 	}
 	if o.shared != nil {
 		delete(o.shared.files, o.file.Identity())
+		if f, ok := o.file.(PagedFile); ok {
+			f.Detach()
+		}
 		releaseFile(o.file)
 	}
 	o.pages.close()
@@ -132,6 +155,10 @@ func (o *object) unref() {
 // file. It never makes the file longer.
 func (o *object) writeBack(b []byte, off uint64) {
 	if o.file == nil {
+		return
+	}
+	if f, ok := o.file.(PagedFile); ok {
+		_ = f.Store(b, off) // a full file system; Linux reports it at the next fsync
 		return
 	}
 	buf := make([]byte, PageSize)

@@ -155,6 +155,15 @@ func fcntlRare(t *kernel.Task, d *vfs.FileDescription, cmd int32, a kernel.Args)
 		}
 		d.SetSig(a.Int(2))
 		return 0, nil
+	case linux.F_ADD_SEALS:
+		return 0, addSeals(t, d, a.Uint(2))
+	case linux.F_GET_SEALS:
+		s, ok := d.Inode().(vfs.Sealed)
+		if !ok {
+			return 0, linux.EINVAL
+		}
+		seals, err := s.Seals()
+		return uint64(seals), err
 	case linux.F_GETLEASE:
 		return linux.F_UNLCK, nil
 	default:
@@ -271,11 +280,21 @@ func setLock(t *kernel.Task, d *vfs.FileDescription, addr uint64, cmd int32) err
 		return linux.EINVAL
 	}
 	wait := cmd == linux.F_SETLKW || cmd == linux.F_OFD_SETLKW
-	return takeLock(t, locks, wait, func() error { return locks.Lock(owner, pid, start, end, f.Type == linux.F_WRLCK) })
+	exclusive := f.Type == linux.F_WRLCK
+	waits := namespace(t).LockWaits()
+	defer waits.End(owner)
+	return takeLock(t, locks, wait, func() error {
+		err := locks.Lock(owner, pid, start, end, exclusive)
+		if err == linux.EAGAIN && cmd == linux.F_SETLKW {
+			if circle := waits.Begin(owner, locks.Blocker(owner, start, end, exclusive)); circle != nil {
+				return circle
+			}
+		}
+		return err
+	})
 }
 
-// takeLock calls take until it answers something else than EAGAIN. Deadlocks
-// are not detected: a signal ends them.
+// takeLock calls take until it answers something else than EAGAIN.
 func takeLock(t *kernel.Task, locks *vfs.FileLocks, wait bool, take func() error) error {
 	err := take()
 	if err != linux.EAGAIN || !wait {

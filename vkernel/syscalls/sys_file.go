@@ -133,6 +133,9 @@ func writeAll(t *kernel.Task, d *vfs.FileDescription, p []byte) (int, error) {
 	for {
 		n, err := retry(t, d, waiter.WritableEvents, func() (int, error) { return d.Write(p[done:], limit) })
 		done += n
+		if n > 0 {
+			dropPrivileges(t, d)
+		}
 		if err != nil {
 			if done > 0 && err != linux.EPIPE {
 				return done, nil
@@ -142,6 +145,14 @@ func writeAll(t *kernel.Task, d *vfs.FileDescription, p []byte) (int, error) {
 		if done >= len(p) || n == 0 || d.NonBlocking() || !d.Pollable() {
 			return done, nil
 		}
+	}
+}
+
+// dropPrivileges takes from a file that t has changed what made it run with
+// another's rights. Nothing is the matter with a file that has none.
+func dropPrivileges(t *kernel.Task, d *vfs.FileDescription) {
+	if p, ok := d.File().(vfs.Privileged); ok {
+		p.DropPrivileges(!t.Creds().HasCap(linux.CAP_FSETID))
 	}
 }
 
@@ -352,6 +363,7 @@ func pwrite64(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	n, err := d.PWrite(p, a.Int64(3), t.Caller().FileSizeLimit)
+	dropPrivileges(t, d)
 	return uint64(n), writeError(t, err)
 }
 
@@ -382,6 +394,7 @@ func pwritev(t *kernel.Task, a kernel.Args) (uint64, error) {
 	}
 	limit := t.Caller().FileSizeLimit
 	n, err := each(list, func(p []byte, done int) (int, error) { return d.PWrite(p, a.Int64(3)+int64(done), limit) })
+	dropPrivileges(t, d)
 	return n, writeError(t, err)
 }
 
@@ -444,6 +457,7 @@ func ftruncate(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if limit := t.Caller().FileSizeLimit; limit != 0 && uint64(size) > limit {
 		return 0, writeError(t, linux.EFBIG)
 	}
+	dropPrivileges(t, d)
 	return 0, d.Truncate(size)
 }
 
@@ -468,6 +482,7 @@ func fallocate(t *kernel.Task, a kernel.Args) (uint64, error) {
 		if limit := t.Caller().FileSizeLimit; limit != 0 && uint64(off+n) > limit && mode&linux.FALLOC_FL_KEEP_SIZE == 0 {
 			return 0, writeError(t, linux.EFBIG)
 		}
+		dropPrivileges(t, d)
 		return 0, d.Allocate(mode, off, n)
 	}
 	if _, ok := d.File().(vfs.Seekable); !ok {

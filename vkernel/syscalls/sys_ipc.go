@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"megabinary.dev/vkernel/fs/mem"
 	"megabinary.dev/vkernel/ipc"
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
@@ -317,7 +316,7 @@ func shmget(t *kernel.Task, a kernel.Args) (uint64, error) {
 		if size > t.Container().Memory() {
 			return nil, linux.ENOMEM
 		}
-		m := namespace(t).Hidden(func() vfs.Filesystem { return mem.New(mem.Options{Dev: devMemfd}) })
+		m := hiddenFiles(t)
 		inode, err := m.FS.Root().CreateAnonymous(vfs.NewInode{Mode: linux.S_IFREG | 0o600})
 		if err != nil {
 			return nil, err
@@ -353,22 +352,7 @@ func segmentID(s *ipc.Segment) any {
 
 // attached counts the mappings of a segment in all processes.
 func attached(t *kernel.Task, s *ipc.Segment) int {
-	id, n := segmentID(s), 0
-	seen := map[*mm.AddressSpace]bool{}
-	for _, tg := range t.Container().ThreadGroups() {
-		tg.WithMM(func(as *mm.AddressSpace) {
-			if seen[as] {
-				return
-			}
-			seen[as] = true
-			for _, v := range as.VMAs() {
-				if v.Shared && v.Offset == 0 && v.FileIdentity() == id {
-					n++
-				}
-			}
-		})
-	}
-	return n
+	return mapped(t, segmentID(s), func(v *mm.VMA) bool { return v.Offset == 0 })
 }
 
 // reapSegments forgets removed segments that nobody maps any more.
@@ -419,7 +403,7 @@ func shmat(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	o := mm.MapOpts{Addr: addr, Length: size, Prot: prot, Shared: true, Fixed: addr != 0, NoReplace: flags&linux.SHM_REMAP == 0,
-		File: &mappedFile{file: file, inode: s.Inode, name: fmt.Sprintf("/SYSV%08x (deleted)", uint32(key)), id: segmentID(s)}}
+		File: (&mappedFile{file: file, inode: s.Inode, name: fmt.Sprintf("/SYSV%08x (deleted)", uint32(key)), id: segmentID(s)}).asMapping()}
 	at, err := t.MM().Map(o)
 	if err == linux.EEXIST {
 		err = linux.EINVAL

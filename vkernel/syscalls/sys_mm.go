@@ -28,6 +28,26 @@ func (f *mappedFile) Identity() any                            { return f.id }
 func (f *mappedFile) MapName() string                          { return f.name }
 func (f *mappedFile) Release()                                 { f.file.Release() }
 
+// pagedMapping is a mappedFile whose reads and writes go to the mapped pages.
+type pagedMapping struct {
+	*mappedFile
+	paged vfs.Paged
+}
+
+func (f pagedMapping) Attach(p mm.Pages, from, to uint64) error {
+	return f.paged.AttachPages(p, int64(from), int64(to))
+}
+func (f pagedMapping) Store(p []byte, off uint64) error { return f.paged.StorePages(p, int64(off)) }
+func (f pagedMapping) Detach()                          { f.paged.DetachPages() }
+
+// asMapping returns f as mm wants it.
+func (f *mappedFile) asMapping() mm.File {
+	if p, ok := f.file.(vfs.Paged); ok {
+		return pagedMapping{f, p}
+	}
+	return f
+}
+
 const mmapProt = linux.PROT_READ | linux.PROT_WRITE | linux.PROT_EXEC
 
 // mmap implements mmap(2).
@@ -90,8 +110,13 @@ func mmapFile(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, 
 			return 0, err
 		}
 		f.file = file
+		o.ReadOnly = !desc.Writable()
+		if err := sealedMapping(desc, &o); err != nil {
+			file.Release()
+			return 0, err
+		}
 	}
-	o.File = f
+	o.File = f.asMapping()
 	return t.MM().Map(o)
 }
 

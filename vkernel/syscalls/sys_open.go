@@ -1,12 +1,12 @@
 package syscalls
 
 import (
-	"encoding/binary"
 	"strings"
 	"time"
 
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
+	"megabinary.dev/vkernel/mm"
 	"megabinary.dev/vkernel/vfs"
 	"megabinary.dev/vkernel/waiter"
 )
@@ -94,13 +94,15 @@ func install(t *kernel.Task, d *vfs.FileDescription, cloexec bool) (uint64, erro
 	return uint64(fd), nil
 }
 
-// doOpen is what all the open calls share.
-func doOpen(t *kernel.Task, fd int32, addr uint64, flags, mode uint32) (uint64, error) {
+// doOpen is what all the open calls share; resolve are openat2(2)'s flags.
+func doOpen(t *kernel.Task, fd int32, addr uint64, flags, mode uint32, resolve uint64) (uint64, error) {
 	at, path, err := pathAt(t, fd, addr)
 	if err != nil {
 		return 0, err
 	}
-	d, err := t.Caller().Open(at, path, flags, mode)
+	c := t.Caller()
+	c.Resolve = resolve
+	d, err := c.Open(at, path, flags, mode)
 	if err != nil {
 		return 0, err
 	}
@@ -133,41 +135,67 @@ func waitOpen(t *kernel.Task, d *vfs.FileDescription) error {
 
 // open implements open(2).
 func open(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return doOpen(t, linux.AT_FDCWD, a.Addr(0), a.Uint(1), a.Uint(2))
+	return doOpen(t, linux.AT_FDCWD, a.Addr(0), a.Uint(1), a.Uint(2), 0)
 }
 
 // openat implements openat(2).
 func openat(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return doOpen(t, a.Int(0), a.Addr(1), a.Uint(2), a.Uint(3))
+	return doOpen(t, a.Int(0), a.Addr(1), a.Uint(2), a.Uint(3), 0)
 }
 
 // creat implements creat(2).
 func creat(t *kernel.Task, a kernel.Args) (uint64, error) {
-	return doOpen(t, linux.AT_FDCWD, a.Addr(0), linux.O_CREAT|linux.O_WRONLY|linux.O_TRUNC, a.Uint(1))
+	return doOpen(t, linux.AT_FDCWD, a.Addr(0), linux.O_CREAT|linux.O_WRONLY|linux.O_TRUNC, a.Uint(1), 0)
 }
 
-// openat2 implements openat2(2) without the RESOLVE_ flags.
+// openat2 implements openat2(2).
 func openat2(t *kernel.Task, a kernel.Args) (uint64, error) {
-	const howSize = 24
-	if a[3] < howSize {
-		return 0, linux.EINVAL
-	}
-	var how [howSize]byte
-	if err := t.CopyIn(a.Addr(2), how[:]); err != nil {
+	const howSize, known = 24, linux.RESOLVE_NO_XDEV | linux.RESOLVE_NO_MAGICLINKS | linux.RESOLVE_NO_SYMLINKS |
+		linux.RESOLVE_BENEATH | linux.RESOLVE_IN_ROOT | linux.RESOLVE_CACHED
+	how, err := copyInStruct(t, a.Addr(2), a[3], howSize, howSize)
+	if err != nil {
 		return 0, err
 	}
-	flags, mode := binary.LittleEndian.Uint64(how[:]), binary.LittleEndian.Uint64(how[8:])
-	if flags>>32 != 0 || mode&^0o7777 != 0 || mode != 0 && flags&(linux.O_CREAT|linux.O_TMPFILE&^linux.O_DIRECTORY) == 0 {
+	flags, mode, resolve := le.Uint64(how), le.Uint64(how[8:]), le.Uint64(how[16:])
+	creates := flags&(linux.O_CREAT|linux.O_TMPFILE&^linux.O_DIRECTORY) != 0
+	const both = linux.RESOLVE_BENEATH | linux.RESOLVE_IN_ROOT
+	switch {
+	case flags&^linux.VALID_OPEN_FLAGS != 0, resolve&^known != 0, resolve&both == both,
+		creates && mode&^0o7777 != 0, !creates && mode != 0,
+		flags&linux.O_PATH != 0 && flags&^(linux.O_DIRECTORY|linux.O_NOFOLLOW|linux.O_PATH|linux.O_CLOEXEC) != 0:
 		return 0, linux.EINVAL
+	case resolve&linux.RESOLVE_CACHED != 0 && (creates || flags&linux.O_TRUNC != 0):
+		return 0, linux.EAGAIN
 	}
-	if binary.LittleEndian.Uint64(how[16:]) != 0 {
-		return 0, linux.EINVAL
+	return doOpen(t, a.Int(0), a.Addr(1), uint32(flags), uint32(mode), resolve)
+}
+
+// copyInStruct reads a struct that may grow: size bytes, at least least, of
+// which the first known are. E2BIG if others are not zero.
+func copyInStruct(t *kernel.Task, addr, size, least, known uint64) ([]byte, error) {
+	if size < least {
+		return nil, linux.EINVAL
 	}
-	return doOpen(t, a.Int(0), a.Addr(1), uint32(flags), uint32(mode))
+	if size > mm.PageSize {
+		return nil, linux.E2BIG
+	}
+	b := make([]byte, max(size, known))
+	if err := t.CopyIn(addr, b[:size]); err != nil {
+		return nil, err
+	}
+	for _, v := range b[known:] {
+		if v != 0 {
+			return nil, linux.E2BIG
+		}
+	}
+	return b[:known], nil
 }
 
 // closeFD implements close(2).
-func closeFD(t *kernel.Task, a kernel.Args) (uint64, error) { return 0, t.Files().Close(a.Int(0)) }
+func closeFD(t *kernel.Task, a kernel.Args) (uint64, error) {
+	cancelNotify(t, a.Int(0))
+	return 0, t.Files().Close(a.Int(0))
+}
 
 // closeRange implements close_range(2).
 func closeRange(t *kernel.Task, a kernel.Args) (uint64, error) {

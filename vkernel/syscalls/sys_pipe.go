@@ -3,7 +3,6 @@ package syscalls
 import (
 	"encoding/binary"
 
-	"megabinary.dev/vkernel/fs/mem"
 	"megabinary.dev/vkernel/fs/pipe"
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
@@ -87,34 +86,4 @@ func tee(t *kernel.Task, a kernel.Args) (uint64, error) {
 	}
 	n, err := writeAll(t, out, p)
 	return uint64(n), err
-}
-
-// memfdCreate implements memfd_create(2) without sealing.
-func memfdCreate(t *kernel.Task, a kernel.Args) (uint64, error) {
-	flags := a.Uint(1)
-	if flags&^(linux.MFD_CLOEXEC|linux.MFD_ALLOW_SEALING|linux.MFD_EXEC|linux.MFD_NOEXEC_SEAL) != 0 {
-		return 0, linux.EINVAL
-	}
-	name, err := t.CopyInString(a.Addr(0), linux.NAME_MAX-len("memfd:")+1)
-	if err == linux.ENAMETOOLONG {
-		return 0, linux.EINVAL
-	}
-	if err != nil {
-		return 0, err
-	}
-	m := namespace(t).Hidden(func() vfs.Filesystem { return mem.New(mem.Options{Dev: devMemfd}) })
-	mode := uint32(0o777)
-	if flags&linux.MFD_NOEXEC_SEAL != 0 {
-		mode = 0o666
-	}
-	inode, err := m.FS.Root().CreateAnonymous(vfs.NewInode{Mode: linux.S_IFREG | mode, UID: t.Creds().FSUID, GID: t.Creds().FSGID})
-	if err != nil {
-		return 0, err
-	}
-	file, err := inode.Open(vfs.OpenRequest{Flags: linux.O_RDWR, Mount: m})
-	if err != nil {
-		return 0, err
-	}
-	loc := vfs.Location{Path: vfs.Path{Mount: m, Inode: inode}, Label: "/memfd:" + name + " (deleted)"}
-	return install(t, vfs.NewFileDescription(file, loc, linux.O_RDWR|linux.O_LARGEFILE), flags&linux.MFD_CLOEXEC != 0)
 }

@@ -94,7 +94,7 @@ func (c *Caller) Utimes(p Location, atime, mtime *linux.Timespec, now bool) erro
 		if !now {
 			return linux.EPERM
 		}
-		if err := c.Creds.checkAccess(&st, MayWrite); err != nil {
+		if err := c.Creds.CheckAccess(&st, MayWrite); err != nil {
 			return err
 		}
 	}
@@ -129,13 +129,21 @@ func (c *Caller) Truncate(p Location, size int64) error {
 	if p.Mount != nil && p.Mount.ReadOnly {
 		return linux.EROFS
 	}
-	if err := c.Creds.checkAccess(&st, MayWrite); err != nil {
+	if err := c.Creds.CheckAccess(&st, MayWrite); err != nil {
 		return err
 	}
 	if c.FileSizeLimit != 0 && uint64(size) > c.FileSizeLimit {
 		return linux.EFBIG
 	}
-	return p.changed(linux.IN_MODIFY, p.Inode.SetAttr(SetAttr{Size: &size}))
+	a := SetAttr{Size: &size}
+	if mode := st.Mode & 0o7777; mode&(linux.S_ISUID|linux.S_ISGID) != 0 && !c.Creds.HasCap(linux.CAP_FSETID) {
+		mode &^= linux.S_ISUID
+		if mode&linux.S_IXGRP != 0 {
+			mode &^= linux.S_ISGID
+		}
+		a.Mode = &mode
+	}
+	return p.changed(linux.IN_MODIFY, p.Inode.SetAttr(a))
 }
 
 // Readlink implements readlinkat(2) on what was found at p without following.
@@ -180,7 +188,7 @@ func (c *Caller) checkXattr(p Path, name string, want uint32) error {
 			}
 			return linux.ENODATA
 		}
-		return c.Creds.checkAccess(&st, want)
+		return c.Creds.CheckAccess(&st, want)
 	default:
 		return linux.EOPNOTSUPP
 	}

@@ -51,9 +51,9 @@ const (
 	MayRead  = linux.R_OK
 )
 
-// checkAccess applies generic_permission: owner, group, others, then the
+// CheckAccess applies generic_permission: owner, group, others, then the
 // capabilities that override.
-func (c *Creds) checkAccess(st *linux.Stat, want uint32) error {
+func (c *Creds) CheckAccess(st *linux.Stat, want uint32) error {
 	perm := st.Mode & 7
 	switch {
 	case c.FSUID == st.UID:

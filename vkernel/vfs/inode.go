@@ -164,6 +164,40 @@ type Allocator interface {
 	Allocate(mode uint32, off, n int64) error
 }
 
+// Pages is memory that mappings of a file share, from the file's start on.
+type Pages interface {
+	ReadAt(p []byte, off int64) error
+	WriteAt(p []byte, off int64) error
+}
+
+// Paged is a file whose reads and writes can go to the pages that are mapped, so
+// that they and the mappings see one another.
+type Paged interface {
+	// AttachPages fills bytes [from, to) of pages with the file's. From now on
+	// [0, to) is read from there and written to both.
+	AttachPages(pages Pages, from, to int64) error
+	// StorePages takes over what mappings have changed: p are the pages at off.
+	// What lies behind the file's end is left alone. Seals do not forbid it.
+	StorePages(p []byte, off int64) error
+	// DetachPages ends AttachPages, after everything has been stored.
+	DetachPages()
+}
+
+// Sealed is an inode that knows memfd_create(2)'s seals (F_SEAL_...). EINVAL
+// means that it cannot have any.
+type Sealed interface {
+	Seals() (uint32, error)
+	// Seal adds seals; EPERM if F_SEAL_SEAL is there.
+	Seal(add uint32) error
+}
+
+// Privileged is a file that may be set-user-ID, set-group-ID or have
+// capabilities, which a change of its content takes away.
+type Privileged interface {
+	// DropPrivileges takes capabilities away, and the bits if all is true.
+	DropPrivileges(all bool)
+}
+
 // Syncer is a file that has somewhere to sync to.
 type Syncer interface {
 	Sync() error
@@ -234,5 +268,9 @@ type Caller struct {
 	// FileSizeLimit is RLIMIT_FSIZE's soft limit in bytes; 0: none.
 	FileSizeLimit uint64
 
-	links int // symlinks followed so far
+	// Resolve are the RESOLVE_ flags of openat2(2) that walks obey.
+	Resolve uint64
+
+	links int  // symlinks followed so far
+	base  Path // where the walk began, for RESOLVE_BENEATH
 }

@@ -33,6 +33,50 @@ type heldRange struct {
 
 const maxOffset = 1<<63 - 1
 
+// LockWaits says who waits for whose POSIX lock, so that a circle is noticed. The
+// zero LockWaits is empty.
+type LockWaits struct {
+	mu    sync.Mutex
+	waits map[any]any // by owner
+}
+
+// Begin notes that owner waits for blocker; EDEADLK if blocker waits, perhaps
+// through others, for owner.
+func (w *LockWaits) Begin(owner, blocker any) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for at, n := blocker, 0; at != nil && n <= len(w.waits); at, n = w.waits[at], n+1 {
+		if at == owner {
+			return linux.EDEADLK
+		}
+	}
+	if w.waits == nil {
+		w.waits = map[any]any{}
+	}
+	w.waits[owner] = blocker
+	return nil
+}
+
+// End notes that owner does not wait any more.
+func (w *LockWaits) End(owner any) {
+	w.mu.Lock()
+	delete(w.waits, owner)
+	w.mu.Unlock()
+}
+
+// Blocker returns the owner of a POSIX lock that keeps owner from locking
+// [start, end), nil if there is none.
+func (l *FileLocks) Blocker(owner any, start, end int64, exclusive bool) any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.posix {
+		if h.owner != owner && h.start < end && start < h.end && (exclusive || h.exclusive) {
+			return h.owner
+		}
+	}
+	return nil
+}
+
 // Wait registers e for every release of a lock.
 func (l *FileLocks) Wait(e *waiter.Entry) { l.queue.EventRegister(e) }
 

@@ -75,6 +75,7 @@ type MountNamespace struct {
 	hidden *Mount // of Hidden
 
 	watches Watches
+	locks   LockWaits
 
 	anonIno atomic.Uint64
 }
@@ -82,6 +83,9 @@ type MountNamespace struct {
 // AnonIno returns a new inode number for a pipe and its like, as pipefs and
 // sockfs number theirs.
 func (ns *MountNamespace) AnonIno() uint64 { return ns.anonIno.Add(1) }
+
+// LockWaits returns who waits for locks on files of this namespace.
+func (ns *MountNamespace) LockWaits() *LockWaits { return &ns.locks }
 
 // Hidden returns a mount that no path leads to, for memfd_create(2); newFS makes
 // its file system the first time.

@@ -128,7 +128,7 @@ func (c *Caller) mayDelete(dir Dir, victim Inode) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Creds.checkAccess(&dst, MayWrite|MayExec); err != nil {
+	if err := c.Creds.CheckAccess(&dst, MayWrite|MayExec); err != nil {
 		return err
 	}
 	if dst.Mode&linux.S_ISVTX == 0 {

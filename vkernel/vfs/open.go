@@ -84,7 +84,7 @@ func (c *Caller) OpenLocation(loc Location, flags uint32) (*FileDescription, err
 	case kind != linux.S_IFDIR && flags&linux.O_DIRECTORY != 0:
 		return nil, linux.ENOTDIR
 	}
-	if err := c.Creds.checkAccess(&st, acc); err != nil {
+	if err := c.Creds.CheckAccess(&st, acc); err != nil {
 		return nil, err
 	}
 	if flags&linux.O_NOATIME != 0 && !c.Creds.isOwner(&st) {

@@ -48,12 +48,18 @@ func (c *Caller) resolve(at Path, path string, last lastLink) (walked, error) {
 	if at.IsZero() {
 		at = c.Cwd
 	}
-	c.links = 0
+	c.links, c.base = 0, at
+	if c.Resolve&linux.RESOLVE_IN_ROOT != 0 {
+		c.Root = at // a Caller is made per call
+	}
 	return c.walk(at, path, last)
 }
 
 func (c *Caller) walk(at Path, path string, lastly lastLink) (walked, error) {
 	if path[0] == '/' {
+		if err := c.mayCross(at, c.Root, c.Resolve&linux.RESOLVE_BENEATH != 0); err != nil {
+			return walked{}, err
+		}
 		at = c.Root
 		path = strings.TrimLeft(path, "/")
 		if path == "" {
@@ -110,6 +116,9 @@ func (c *Caller) step(at Path, name string, followLink bool) (walked, error) {
 		if err != nil {
 			return walked{}, err
 		}
+		if err := c.mayCross(at, up, c.Resolve&linux.RESOLVE_BENEATH != 0 && sameInode(at, c.base)); err != nil {
+			return walked{}, err
+		}
 		return walked{dots: name, loc: Location{Path: up}}, nil
 	}
 	if len(name) > linux.NAME_MAX {
@@ -127,20 +136,26 @@ func (c *Caller) step(at Path, name string, followLink bool) (walked, error) {
 		return c.followLink(at, link)
 	}
 	w.loc = Location{Path: at.Mount.ns.into(Path{at.Mount, inode}), Parent: dir, Name: name}
-	return w, nil
+	return w, c.mayCross(at, w.loc.Path, false)
 }
 
 // followLink walks a symlink that was found in directory at.
 func (c *Caller) followLink(at Path, link Symlink) (walked, error) {
-	if c.links++; c.links > maxLinks {
+	if c.links++; c.links > maxLinks || c.Resolve&linux.RESOLVE_NO_SYMLINKS != 0 {
 		return walked{}, linux.ELOOP
 	}
 	if m, ok := link.(MagicLink); ok {
+		if c.Resolve&linux.RESOLVE_NO_MAGICLINKS != 0 {
+			return walked{}, linux.ELOOP
+		}
+		if c.Resolve&(linux.RESOLVE_BENEATH|linux.RESOLVE_IN_ROOT) != 0 {
+			return walked{}, linux.EXDEV
+		}
 		loc, err := m.Follow(c)
 		if err != nil {
 			return walked{}, err
 		}
-		return walked{dots: "magic", loc: loc}, nil
+		return walked{dots: "magic", loc: loc}, c.mayCross(at, loc.Path, false)
 	}
 	target, err := link.Readlink(c)
 	if err != nil {
@@ -152,12 +167,21 @@ func (c *Caller) followLink(at Path, link Symlink) (walked, error) {
 	return c.walk(at, target, follow)
 }
 
+// mayCross applies RESOLVE_NO_XDEV to a step, and RESOLVE_BENEATH if the step
+// leaves the tree.
+func (c *Caller) mayCross(from, to Path, leaves bool) error {
+	if leaves || c.Resolve&linux.RESOLVE_NO_XDEV != 0 && from.Mount != to.Mount {
+		return linux.EXDEV
+	}
+	return nil
+}
+
 func (c *Caller) checkDir(dir Dir, want uint32) error {
 	st, err := dir.Stat()
 	if err != nil {
 		return err
 	}
-	return c.Creds.checkAccess(&st, want)
+	return c.Creds.CheckAccess(&st, want)
 }
 
 // Walk returns what path names, seen from at (zero: the working directory).
@@ -204,5 +228,5 @@ func (c *Caller) Access(p Path, want uint32) error {
 			return linux.EROFS
 		}
 	}
-	return c.Creds.checkAccess(&st, want)
+	return c.Creds.CheckAccess(&st, want)
 }

@@ -26,7 +26,11 @@ func (f *openFile) ReadAt(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	p = p[:min(int64(len(p)), n.size-off)]
-	if err := n.data.readAt(p, off); err != nil {
+	in := f.h.pages.within(len(p), off)
+	if err := f.h.pages.read(p[:in], off); err != nil {
+		return 0, err
+	}
+	if err := n.data.readAt(p[in:], off+int64(in)); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -55,6 +59,10 @@ func (f *openFile) write(p []byte, off int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
+	p, err := f.h.n.checkWrite(p, off)
+	if err != nil {
+		return 0, err
+	}
 	n := fs.change(f.h)
 	for n.data.growth(off, len(p)) > fs.opts.MaxBytes-fs.used {
 		// Give up a chunk at a time.
@@ -65,8 +73,11 @@ func (f *openFile) write(p []byte, off int64) (int, error) {
 		p = p[:end-off]
 	}
 	held := n.data.held
-	err := n.data.writeAt(fs.own, p, off)
+	err = n.data.writeAt(fs.own, p, off)
 	fs.used += n.data.held - held
+	if err == nil {
+		err = f.h.pages.write(p, off, n.size)
+	}
 	now := fs.now()
 	n.version = fs.versions.Add(1)
 	n.mtime, n.ctime = now, now
@@ -75,6 +86,35 @@ func (f *openFile) write(p []byte, off int64) (int, error) {
 	}
 	n.size = max(n.size, off+int64(len(p)))
 	return len(p), nil
+}
+
+// DropPrivileges implements vfs.Privileged.
+func (f *openFile) DropPrivileges(all bool) {
+	const capability = "security.capability"
+	fs := f.h.fs
+	drops := func() (mode uint32, caps bool) {
+		n := f.h.n
+		if all {
+			mode = n.mode & linux.S_ISUID
+			if n.mode&linux.S_IXGRP != 0 {
+				mode |= n.mode & linux.S_ISGID
+			}
+		}
+		_, caps = n.xattrs[capability]
+		return mode, caps
+	}
+	fs.mu.RLock()
+	mode, caps := drops()
+	fs.mu.RUnlock()
+	if mode == 0 && !caps { // nearly always: no need to lock others out
+		return
+	}
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	mode, _ = drops()
+	n := fs.change(f.h)
+	n.mode &^= mode
+	delete(n.xattrs, capability)
 }
 
 // SeekEnd implements vfs.Seekable.
@@ -104,6 +144,9 @@ func (f *openFile) Allocate(mode uint32, off, length int64) error {
 	defer fs.mu.Unlock()
 	end := off + length
 	keep := mode&linux.FALLOC_FL_KEEP_SIZE != 0
+	if err := f.h.n.checkAllocate(mode, end); err != nil {
+		return err
+	}
 	n := fs.change(f.h)
 	held := n.data.held
 	var err error
@@ -123,8 +166,13 @@ func (f *openFile) Allocate(mode uint32, off, length int64) error {
 		return linux.EOPNOTSUPP
 	}
 	fs.used += n.data.held - held
+	if err == nil && mode&^linux.FALLOC_FL_KEEP_SIZE != 0 {
+		err = f.h.pages.zero(off, end)
+	}
 	if err == nil && !keep && end > n.size {
-		n.size = end
+		if err = f.h.pages.zero(n.size, end); err == nil {
+			n.size = end
+		}
 	}
 	n.version = fs.versions.Add(1)
 	now := fs.now()

@@ -17,8 +17,9 @@ type inode struct {
 	ino   uint64
 	locks vfs.FileLocks
 
-	n     *node // newest version; guarded by fs.mu
-	opens int   // files open on it; guarded by fs.mu
+	n     *node  // newest version; guarded by fs.mu
+	pages mapped // guarded by fs.mu
+	opens int    // files open on it; guarded by fs.mu
 	// dropped says that the memory was given back; guarded by fs.mu.
 	dropped bool
 
@@ -143,10 +144,18 @@ func (h *inode) SetAttr(a vfs.SetAttr) error {
 		if n.mode&linux.S_IFMT != linux.S_IFREG {
 			return linux.EINVAL
 		}
-		h.resize(n, *a.Size)
+		if err := n.checkSize(*a.Size); err != nil {
+			return err
+		}
+		if err := h.resize(n, *a.Size); err != nil {
+			return err
+		}
 		n.mtime = now
 	}
 	if a.Mode != nil {
+		if n.seals&linux.F_SEAL_EXEC != 0 && (n.mode^*a.Mode)&0o111 != 0 {
+			return linux.EPERM
+		}
 		n.mode = n.mode&linux.S_IFMT | *a.Mode&0o7777
 	}
 	if a.UID != nil {
@@ -169,14 +178,19 @@ func (h *inode) SetAttr(a vfs.SetAttr) error {
 }
 
 // resize sets the size of a file whose node n may be changed.
-func (h *inode) resize(n *node, size int64) {
+func (h *inode) resize(n *node, size int64) error {
 	held := n.data.held
 	if size < n.size {
 		n.data.truncate(h.fs.own, size)
 	}
+	// The bytes behind the end of the last page are anything.
+	if err := h.pages.zero(min(size, n.size), max(size, n.size)); err != nil {
+		return err
+	}
 	n.size = size
 	n.version = h.fs.versions.Add(1)
 	h.fs.used += n.data.held - held
+	return nil
 }
 
 // GetXattr implements vfs.Xattrs.

@@ -74,6 +74,7 @@ type Options struct {
 	Mode     uint32 // of the root of an empty tree; 01777 if 0
 	MaxBytes int64  // content, names and inodes; 1 GiB if 0
 	Base     Base
+	Seals    bool             // files may be sealed (memfd_create(2))
 	Now      func() time.Time // time.Now if nil
 }
 

@@ -22,6 +22,7 @@ type node struct {
 	size                int64
 	target              string            // of a symlink
 	xattrs              map[string]string // nil if none
+	seals               uint32            // F_SEAL_...
 
 	data content // of a regular file
 

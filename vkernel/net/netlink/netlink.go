@@ -254,6 +254,14 @@ func (s *Socket) reply(b []byte) {
 	}
 }
 
+// Deliver queues a datagram that no request has asked for: mq_notify(2)'s.
+func (s *Socket) Deliver(b []byte) {
+	s.mu.Lock()
+	s.reply(b)
+	s.mu.Unlock()
+	s.queue.Notify(waiter.ReadableEvents)
+}
+
 func align(b []byte) []byte {
 	for len(b)%4 != 0 {
 		b = append(b, 0)
