@@ -3,6 +3,8 @@ package exec
 import (
 	"container/list"
 	"sync"
+
+	"megabinary.dev/vkernel/pages"
 )
 
 // Cache keeps verified contents by file identity. It is safe for concurrent
@@ -18,7 +20,7 @@ type Cache struct {
 
 type cached struct {
 	id      Identity
-	content []byte
+	content *pages.Content
 	digest  string
 }
 
@@ -27,7 +29,7 @@ func NewCache(limit int64) *Cache {
 	return &Cache{limit: limit, order: list.New(), byID: map[Identity]*list.Element{}}
 }
 
-func (c *Cache) get(id Identity) (content []byte, digest string, ok bool) {
+func (c *Cache) get(id Identity) (content *pages.Content, digest string, ok bool) {
 	if c == nil {
 		return nil, "", false
 	}
@@ -42,8 +44,8 @@ func (c *Cache) get(id Identity) (content []byte, digest string, ok bool) {
 	return hit.content, hit.digest, true
 }
 
-func (c *Cache) put(id Identity, content []byte, digest string) {
-	if c == nil || int64(len(content)) > c.limit {
+func (c *Cache) put(id Identity, content *pages.Content, digest string) {
+	if c == nil || int64(len(content.Bytes())) > c.limit {
 		return
 	}
 	c.mu.Lock()
@@ -52,10 +54,10 @@ func (c *Cache) put(id Identity, content []byte, digest string) {
 		return
 	}
 	c.byID[id] = c.order.PushFront(&cached{id, content, digest})
-	for c.used += int64(len(content)); c.used > c.limit; {
+	for c.used += int64(len(content.Bytes())); c.used > c.limit; {
 		last := c.order.Back()
 		old := c.order.Remove(last).(*cached)
 		delete(c.byID, old.id)
-		c.used -= int64(len(old.content))
+		c.used -= int64(len(old.content.Bytes()))
 	}
 }

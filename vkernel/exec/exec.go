@@ -17,6 +17,7 @@ import (
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/vkernel/audit"
+	"megabinary.dev/vkernel/pages"
 )
 
 // Use says what the guest wants to do with a file.
@@ -90,6 +91,8 @@ type Decision struct {
 	Unit int
 	// Content is the verified bytes. Never change them: they are shared.
 	Content []byte
+	// Pages is Content in a form that memories can share; nil if it is not kept.
+	Pages *pages.Content
 	// Interpreter and InterpreterArg are those of a script's first line.
 	Interpreter, InterpreterArg string
 }
@@ -160,7 +163,7 @@ func (c *Controller) decide(ctx context.Context, r Request) (Decision, error) {
 	if size > c.largest && size > maxUnknown {
 		return refuse(RuleTooLarge, "", "its %d bytes are more than any file in the exec map has", size), nil
 	}
-	content, digest, err := c.read(ctx, r.File, size)
+	content, shared, digest, err := c.read(ctx, r.File, size)
 	if errors.Is(err, errChanged) {
 		return refuse(RuleChanged, "", "it changed while it was being hashed"), nil
 	}
@@ -184,7 +187,7 @@ func (c *Controller) decide(ctx context.Context, r Request) (Decision, error) {
 	if why := checkBinding(entry, r); why != "" {
 		return refuse(RuleBinding, digest, "%s", why), nil
 	}
-	return Decision{Allow: true, Rule: RuleUnit, Digest: digest, Entry: entry, Unit: entry.Unit, Content: content}, nil
+	return Decision{Allow: true, Rule: RuleUnit, Digest: digest, Entry: entry, Unit: entry.Unit, Content: content, Pages: shared}, nil
 }
 
 func (c *Controller) decideScript(r Request, content []byte, digest string, entry *artifact.ExecMapEntry) Decision {
@@ -226,11 +229,24 @@ func refuse(rule, digest, format string, args ...any) Decision {
 
 var errChanged = errors.New("file changed while it was read")
 
-func (c *Controller) read(ctx context.Context, f File, size int64) ([]byte, string, error) {
+// Cached returns the content of a file that was read before and has not changed
+// since, or nil.
+func (c *Controller) Cached(f File) *pages.Content {
+	id, ok := f.Identity()
+	if !ok {
+		return nil
+	}
+	content, _, _ := c.cache.get(id)
+	return content
+}
+
+// read returns a file's bytes, also as pages if the cache keeps them, and their
+// digest.
+func (c *Controller) read(ctx context.Context, f File, size int64) ([]byte, *pages.Content, string, error) {
 	id, cacheable := f.Identity()
 	if cacheable {
 		if content, digest, ok := c.cache.get(id); ok {
-			return content, digest, nil
+			return content.Bytes(), content, digest, nil
 		}
 	}
 	content := make([]byte, size)
@@ -238,7 +254,7 @@ func (c *Controller) read(ctx context.Context, f File, size int64) ([]byte, stri
 	const chunk = 1 << 20
 	for off := int64(0); off < size; {
 		if err := ctx.Err(); err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
 		part := content[off:min(off+chunk, size)]
 		n, err := f.ReadAt(part, off)
@@ -246,19 +262,21 @@ func (c *Controller) read(ctx context.Context, f File, size int64) ([]byte, stri
 		off += int64(n)
 		if n < len(part) {
 			if err == io.EOF {
-				return nil, "", errChanged // shorter than Size said
+				return nil, nil, "", errChanged // shorter than Size said
 			}
-			return nil, "", fmt.Errorf("reading: %w", err)
+			return nil, nil, "", fmt.Errorf("reading: %w", err)
 		}
 	}
 	if after, _ := f.Identity(); f.Size() != size || cacheable && after != id {
-		return nil, "", errChanged
+		return nil, nil, "", errChanged
 	}
 	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
-	if cacheable {
-		c.cache.put(id, content, digest)
+	if !cacheable {
+		return content, nil, digest, nil
 	}
-	return content, digest, nil
+	shared := pages.Of(content)
+	c.cache.put(id, shared, digest)
+	return content, shared, digest, nil
 }
 
 // maxShebang is BINPRM_BUF_SIZE of Linux: what it reads of a script, in bytes.

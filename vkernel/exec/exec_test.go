@@ -11,6 +11,7 @@ import (
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/vkernel/audit"
+	"megabinary.dev/vkernel/pages"
 )
 
 type memFile struct {
@@ -197,7 +198,7 @@ func FuzzParseShebang(f *testing.F) {
 func TestCacheIsBounded(t *testing.T) {
 	c := NewCache(100)
 	for i := range uint64(50) {
-		c.put(Identity{Inode: i}, make([]byte, 30), "d")
+		c.put(Identity{Inode: i}, pages.Of(make([]byte, 30)), "d")
 	}
 	if c.used > 100 || len(c.byID) != 3 {
 		t.Fatalf("%d bytes in %d entries", c.used, len(c.byID))

@@ -12,6 +12,7 @@ import (
 	"megabinary.dev/vkernel/load"
 	"megabinary.dev/vkernel/machine"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/pages"
 	"megabinary.dev/vkernel/vfs"
 )
 
@@ -158,6 +159,16 @@ func (t *Task) CheckMap(desc *vfs.FileDescription) (exec.Decision, error) {
 	return t.check(desc.Location(), exec.UseMap, desc.Describe(t.FS().Root()), nil)
 }
 
+// CachedContent returns the bytes of a file that ran, or was mapped as code, and
+// has not changed since; nil of others.
+func (t *Task) CachedContent(inode vfs.Inode) *pages.Content {
+	content, err := vfs.ContentOf(inode)
+	if err != nil {
+		return nil
+	}
+	return t.c.cfg.Controller.Cached(codeFile{content, inode})
+}
+
 // AdmitUnit binds a unit that was mapped at base to the task's machine; threads
 // find it through Resolve.
 func (t *Task) AdmitUnit(unit int, base uint64) error {
@@ -254,6 +265,7 @@ func (t *Task) loadFile(f ExecFile, args, env []string) (*program, error) {
 		t.k.log.Info("not a program", "path", f.Path, "err", err)
 		return nil, linux.ENOEXEC
 	}
+	img.Pages = r.decision.Pages
 	abs := vfs.PathOf(r.loc, t.FS().Root())
 	p := &program{path: abs, digest: r.decision.Digest, comm: r.name, content: r.decision.Content, units: new(unitTable)}
 	p.creds = t.execCreds(r.loc)
@@ -377,6 +389,7 @@ func (t *Task) mapInterpreter(p *program, name string) (load.Mapped, error) {
 	if err != nil {
 		return load.Mapped{}, linux.ELIBBAD
 	}
+	img.Pages = d.Pages
 	m, err := img.Map(p.as, 0, vfs.PathOf(loc, t.FS().Root()))
 	if err != nil {
 		return load.Mapped{}, err

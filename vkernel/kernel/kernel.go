@@ -45,6 +45,7 @@ type Kernel struct {
 	dispatcher Dispatcher
 	log        *slog.Logger
 	boot       time.Time
+	mappings   machine.Mappings // of guest memory
 }
 
 // New makes a kernel. A nil log discards.
@@ -122,7 +123,7 @@ func (k *Kernel) NewContainer(ctx context.Context, cfg ContainerConfig) *Contain
 		cfg.Net = net.New(inet.Config{})
 	}
 	c := &Container{
-		k: k, cfg: cfg, shared: mm.NewShared(), memories: machine.NewPool(), ipc: ipc.New(), done: make(chan struct{}),
+		k: k, cfg: cfg, shared: mm.NewShared(), memories: machine.NewPool(&k.mappings), ipc: ipc.New(), done: make(chan struct{}),
 		tasks: make(map[int]*Task), groups: make(map[int]*ThreadGroup),
 	}
 	c.ctx, c.cancel = context.WithCancel(ctx)

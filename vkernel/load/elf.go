@@ -10,6 +10,7 @@ import (
 
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/pages"
 )
 
 var le = binary.LittleEndian
@@ -35,6 +36,9 @@ type Image struct {
 	Relocatable bool   // ET_DYN
 	Interp      string // PT_INTERP, or ""
 	ExecStack   bool
+
+	// Pages is the file itself, if memories may share it; else it is copied.
+	Pages *pages.Content
 
 	content  []byte
 	phoff    uint64
@@ -233,6 +237,9 @@ func (img *Image) mapSegment(as *mm.AddressSpace, s segment, base uint64, name s
 	to := s.offset + s.filesz
 	if s.filesz == s.memsz || s.prot&linux.PROT_WRITE == 0 {
 		to = min(mm.PageUp(to), uint64(len(img.content)))
+	}
+	if img.Pages != nil {
+		return as.Load(start+base, img.Pages, from, to-from)
 	}
 	return as.Force(start+base, img.content[from:to])
 }

@@ -25,6 +25,7 @@ type Memory struct {
 	pool  *Pool // where the mapping goes; nil: to the host
 
 	remapped atomic.Bool // see Remapped
+	shown    []shown     // in order, apart
 
 	refs  atomic.Int64
 	slots atomic.Uint64 // bit i: scratch slot i is taken
@@ -58,9 +59,12 @@ func wrapMemory(b []byte, unmap func([]byte) error, pool *Pool) *Memory {
 	return m
 }
 
-// Remapped says that host pages of m were or will be replaced by shared ones.
-// No other process ever gets this mapping.
-func (m *Memory) Remapped() { m.remapped.Store(true) }
+// Remapped says that the host pages of r were or will be replaced by shared
+// ones. No other process ever gets this mapping.
+func (m *Memory) Remapped(r Range) {
+	m.remapped.Store(true)
+	m.hide(r)
+}
 
 // Bytes returns the whole linear memory.
 func (m *Memory) Bytes() []byte { return m.bytes }
@@ -87,8 +91,9 @@ func (m *Memory) Close() error {
 		panic("BUG: guest memory closed more often than it was used")
 	}
 	b := m.bytes
+	hidden := m.hideAll()
 	m.bytes = nil
-	if !m.remapped.Load() && m.pool.put(b, m.unmap) {
+	if hidden == nil && !m.remapped.Load() && m.pool.put(b, m.unmap) {
 		return nil
 	}
 	if err := m.unmap(b); err != nil {
@@ -124,7 +129,12 @@ func (m *Memory) Zero(r Range) error {
 	if whole == 0 {
 		return nil
 	}
-	if err := discard(b[head : head+whole]); err != nil {
+	forget := discard
+	if inner := (Range{r.Start + head, whole}); m.shows(inner) {
+		defer m.hide(inner)
+		forget = anonymous
+	}
+	if err := forget(b[head : head+whole]); err != nil {
 		return fmt.Errorf("zeroing linear memory [%#x, +%#x): %w", r.Start, r.Size, err)
 	}
 	return nil
@@ -151,7 +161,11 @@ func (m *Memory) Fork(ranges []Range) (*Memory, uint64, error) {
 	for _, r := range ranges {
 		touched.each(m.bytes, r, func(r Range) { source = append(source, r) })
 	}
-	child, err := m.pool.take(len(m.bytes), source)
+	var show []shown
+	for _, r := range ranges {
+		m.shownIn(r, func(s shown) { show = append(show, s) })
+	}
+	child, err := m.pool.take(len(m.bytes), source, show)
 	if err != nil {
 		return nil, 0, fmt.Errorf("forking guest memory: %w", err)
 	}
@@ -168,13 +182,19 @@ func (m *Memory) Move(to, from, n uint64) error {
 	if err := errors.Join(m.check(Range{from, n}), m.check(Range{to, n})); err != nil {
 		return fmt.Errorf("moving guest memory: %w", err)
 	}
+	var show []shown
+	m.shownIn(Range{from, n}, func(s shown) {
+		s.Start += to - from // wraps
+		show = append(show, s)
+	})
+	m.showAll(show)
 	return m.Touched(Range{from, n}, func(r Range) {
 		copy(m.bytes[to+r.Start-from:to+n], m.bytes[r.Start:r.Start+r.Size])
 	})
 }
 
-// Touched calls visit with the parts of r that may hold anything but zeros, in
-// order.
+// Touched calls visit with the parts of r that may hold anything but zeros, or
+// what they show, in order.
 func (m *Memory) Touched(r Range, visit func(Range)) error {
 	if err := m.check(r); err != nil {
 		return fmt.Errorf("looking for pages: %w", err)
@@ -182,6 +202,19 @@ func (m *Memory) Touched(r Range, visit func(Range)) error {
 	touched := m.pool.touchMap()
 	defer touched.close()
 	touched.each(m.bytes, r, visit)
+	return nil
+}
+
+// Resident is Touched, with pages of files as far as they are in memory.
+func (m *Memory) Resident(r Range, visit func(Range)) error {
+	if err := m.check(r); err != nil {
+		return fmt.Errorf("looking for pages: %w", err)
+	}
+	present := m.pool.touchMap()
+	defer present.close()
+	present.withFiles()
+	present.each(m.bytes, r, visit)
+	m.shownIn(r, func(s shown) { visit(s.Range) })
 	return nil
 }
 

@@ -22,10 +22,17 @@ func discard(b []byte) error {
 	return os.NewSyscallError("madvise", unix.Madvise(b, unix.MADV_DONTNEED))
 }
 
+// anonymous replaces the pages of b by zeros.
+func anonymous(b []byte) error {
+	_, err := unix.MmapPtr(-1, 0, unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE|unix.MAP_FIXED)
+	return os.NewSyscallError("mmap", err)
+}
+
 func hostPage() int { return os.Getpagesize() }
 
 // touchMap tells which pages of this process were ever touched: those in memory
-// and those swapped out. It asks the kernel by the ioctl PAGEMAP_SCAN (Linux
+// and those swapped out, but for pages of files that were not written. It asks the kernel by the ioctl PAGEMAP_SCAN (Linux
 // 6.7), else by reading /proc/self/pagemap; without either every page counts as
 // touched, and pages of zeros are skipped one by one.
 //
@@ -33,8 +40,9 @@ func hostPage() int { return os.Getpagesize() }
 type touchMap struct {
 	file   *os.File
 	shared bool // file is not closed
+	files  bool // pages of files count, too
 	noScan bool
-	buf    []byte // pagemap entries; bit 63: in memory, bit 62: swapped out
+	buf    []byte // pagemap entries, see counts
 }
 
 func newTouchMap() *touchMap {
@@ -76,6 +84,7 @@ type pageRegion struct{ start, end, categories uint64 }
 
 const (
 	pagemapScan       = 0xc060_6610 // _IOWR('f', 16, struct pm_scan_arg)
+	pageIsFile        = 1 << 2
 	pageIsPresent     = 1 << 3
 	pageIsSwapped     = 1 << 4
 	pageIsPFNZero     = 1 << 5
@@ -118,10 +127,14 @@ func (t *touchMap) scan(mem []byte, r Range, visit func(Range)) (uint64, bool) {
 	end := r.Start + r.Size
 	var regions [regionsPerScan]pageRegion
 	for at := r.Start / host * host; at < end; {
+		not := uint64(pageIsPFNZero) // the shared page of zeros
+		if !t.files {
+			not |= pageIsFile
+		}
 		arg := pmScanArg{
 			start: base + at, end: base + (end+host-1)/host*host,
 			vec: uint64(uintptr(unsafe.Pointer(&regions))), vecLen: regionsPerScan,
-			categoryInverted: pageIsPFNZero, categoryMask: pageIsPFNZero, // not the shared page of zeros
+			categoryInverted: not, categoryMask: not,
 			categoryAnyofMask: pageIsPresent | pageIsSwapped, returnFlags: pageIsPresent,
 		}
 		arg.size = uint64(unsafe.Sizeof(arg))
@@ -150,11 +163,21 @@ func (t *touchMap) load(page uint64, n int) bool {
 	return err == nil && got == n*8
 }
 
+// counts reads an entry of pagemap: bit 63 says that a page is in memory, 62 that
+// it is swapped out, 61 that it is a file's.
+func (t *touchMap) counts(e uint64) bool { return e>>62 != 0 && (t.files || e>>61&1 == 0) }
+
+// withFiles makes pages of files count.
+func (t *touchMap) withFiles() { t.files = true }
+
+// exact reports whether pages that were written are told from others.
+func (t *touchMap) exact() bool { return t.file != nil }
+
 func (t *touchMap) visitLoaded(r Range, host uint64, visit func(Range)) {
 	var run Range
 	for i, at := 0, r.Start; at < r.Start+r.Size; i++ {
 		next := min((at/host+1)*host, r.Start+r.Size)
-		if binary.LittleEndian.Uint64(t.buf[i*8:])>>62 != 0 {
+		if t.counts(binary.LittleEndian.Uint64(t.buf[i*8:])) {
 			if run.Size == 0 {
 				run.Start = at
 			}

@@ -163,7 +163,7 @@ func BenchmarkTrap(b *testing.B) {
 func BenchmarkFork(b *testing.B) {
 	for _, touched := range []int{0, 64, 1024} { // pages of 4 KiB in 256 MiB
 		b.Run(fmt.Sprint(touched), func(b *testing.B) {
-			pool := NewPool()
+			pool := NewPool(nil)
 			defer pool.Close()
 			m, err := pool.NewMemory(1 << 30)
 			if err != nil {

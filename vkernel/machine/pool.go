@@ -17,7 +17,8 @@ type Pool struct {
 	size   uint64        // bytes in their pages
 	closed bool
 
-	touched *touchMap // its file closes when nothing refers to it: memories may outlive the pool
+	mappings *Mappings
+	touched  *touchMap // its file closes when nothing refers to it: memories may outlive the pool
 }
 
 // idleMapping is a mapping that nobody uses.
@@ -39,29 +40,30 @@ const (
 	wipeFork = 128 << 10
 )
 
-// NewPool returns an empty pool.
-func NewPool() *Pool { return &Pool{touched: newTouchMap()} }
+// NewPool returns an empty pool whose memories are cut into what mappings allows.
+func NewPool(mappings *Mappings) *Pool { return &Pool{mappings: mappings, touched: newTouchMap()} }
 
 // NewMemory is NewMemory for a memory whose mapping goes to p in the end, and
 // so do those of its forks.
 func (p *Pool) NewMemory(limit int64) (*Memory, error) {
 	pages := max((limit+pageSize-1)/pageSize, 2)
 	if idle, ok := p.idleOf(pages * pageSize); ok {
-		return p.reuse(idle, nil, wipeNew)
+		return p.reuse(idle, nil, nil, wipeNew)
 	}
 	return reserveMemory(limit, p)
 }
 
-// take returns a memory of n bytes in which source is about to be written: it
-// may hold anything there, and holds zeros elsewhere.
-func (p *Pool) take(n int, source []Range) (*Memory, error) {
+// take returns a memory of n bytes that shows what show says, and in which source
+// is about to be written: it may hold anything there, and holds zeros elsewhere.
+func (p *Pool) take(n int, source []Range, show []shown) (*Memory, error) {
 	if idle, ok := p.idleOf(int64(n)); ok {
-		return p.reuse(idle, source, wipeFork)
+		return p.reuse(idle, source, show, wipeFork)
 	}
 	m, err := reserveMemory(int64(n), p)
 	if err != nil {
 		return nil, err
 	}
+	m.showAll(show)
 	m.populate(source, nil)
 	return m, nil
 }
@@ -85,10 +87,16 @@ func (p *Pool) idleOf(n int64) (idleMapping, bool) {
 
 // reuse makes a memory of an idle mapping, see take. It writes at most budget
 // zeros.
-func (p *Pool) reuse(idle idleMapping, source []Range, budget uint64) (*Memory, error) {
+func (p *Pool) reuse(idle idleMapping, source []Range, show []shown, budget uint64) (*Memory, error) {
 	m := wrapMemory(idle.bytes, idle.unmap, p)
+	m.showAll(show)
 	var err error
-	subtract(idle.stale, source, func(r Range) {
+	stale := idle.stale
+	if len(show) > 0 { // new pages lie there
+		stale = nil
+		subtract(idle.stale, rangesOf(show), func(r Range) { stale = append(stale, r) })
+	}
+	subtract(stale, source, func(r Range) {
 		n := min(r.Size, budget)
 		budget -= n
 		clear(m.bytes[r.Start : r.Start+n])
@@ -99,7 +107,7 @@ func (p *Pool) reuse(idle idleMapping, source []Range, budget uint64) (*Memory, 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("wiping the memory of an earlier process: %w", err), m.unmap(m.bytes))
 	}
-	m.populate(source, idle.stale)
+	m.populate(source, stale)
 	return m, nil
 }
 

@@ -10,7 +10,7 @@ import (
 
 func newPool(t testing.TB) *Pool {
 	t.Helper()
-	p := NewPool()
+	p := NewPool(nil)
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
 			t.Error(err)
@@ -104,7 +104,7 @@ func TestPoolRecycles(t *testing.T) {
 	if &m.bytes[0] != base {
 		t.Error("the mapping was not taken again")
 	}
-	m.Remapped()
+	m.Remapped(Range{0, pageSize})
 	closeMemory(t, m)
 	if len(p.idle) != 1 {
 		t.Errorf("%d mappings are idle: one that had shared pages was kept", len(p.idle))
@@ -112,7 +112,7 @@ func TestPoolRecycles(t *testing.T) {
 }
 
 func TestPoolIsBounded(t *testing.T) {
-	p := NewPool()
+	p := NewPool(nil)
 	var list []*Memory
 	for i := range 3 * maxIdle {
 		m := poolMemory(t, p, maxIdleSize+pageSize)

@@ -4,6 +4,7 @@ import (
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
+	"megabinary.dev/vkernel/pages"
 )
 
 // maxVMAs bounds the list (vm.max_map_count of Linux).
@@ -41,6 +42,12 @@ func (as *AddressSpace) Map(o MapOpts) (uint64, error) {
 	}
 	as.mu.Lock()
 	addr, err := as.mapLocked(o, n, obj)
+	shown := false
+	if p, ok := o.File.(paged); ok && err == nil && obj == nil {
+		if c := p.Pages(); c != nil && o.Offset < uint64(len(c.Bytes())) {
+			shown = as.show(addr, min(n, PageUp(uint64(len(c.Bytes()))-o.Offset)), c, o.Offset)
+		}
+	}
 	as.mu.Unlock()
 	if err != nil {
 		if obj != nil {
@@ -48,7 +55,7 @@ func (as *AddressSpace) Map(o MapOpts) (uint64, error) {
 		}
 		return 0, err
 	}
-	if o.File != nil && obj == nil {
+	if o.File != nil && obj == nil && !shown {
 		as.fill(addr, n, o.File, o.Offset)
 	}
 	return addr, nil
@@ -123,6 +130,35 @@ func (as *AddressSpace) fill(addr, n uint64, f File, off uint64) {
 			return
 		}
 	}
+}
+
+// show makes new memory show a content's pages from off on, if that can be had.
+func (as *AddressSpace) show(addr, n uint64, c *pages.Content, off uint64) bool {
+	return as.mem.Show(machine.Range{Start: addr - guestabi.AddrBias, Size: n}, c, int64(off)) == nil
+}
+
+// Load puts bytes [off, off+n) of a content at addr, mapped whatever its
+// permission. Whole pages are shared until they are written, if that can be had.
+func (as *AddressSpace) Load(addr uint64, c *pages.Content, off, n uint64) error {
+	whole := PageDown(n)
+	if end := uint64(len(c.Bytes())); off+n == end {
+		whole = PageUp(n) // what is behind it in the last page is zero there, too
+	}
+	if (addr|off)&PageMask != 0 || whole == 0 || as.allowed(addr, whole, 0) != whole {
+		whole = 0
+	}
+	if whole > 0 {
+		as.mu.Lock()
+		shown := as.show(addr, whole, c, off)
+		as.mu.Unlock()
+		if !shown {
+			whole = 0
+		}
+	}
+	if whole >= n {
+		return nil
+	}
+	return as.Force(addr+whole, c.Bytes()[off+whole:off+n])
 }
 
 // Unmap implements munmap(2).
@@ -223,7 +259,7 @@ func (as *AddressSpace) Advise(addr, length uint64, advice int) error {
 		as.each(addr, addr+n, func(v *VMA) {
 			if v.object == nil { // shared pages keep their contents
 				from, to := max(v.Start, addr), min(v.End, addr+n)
-				_ = as.zero(from, to-from)
+				_ = as.mem.Reset(machine.Range{Start: from - guestabi.AddrBias, Size: to - from})
 			}
 		})
 	case linux.MADV_REMOVE:
@@ -270,7 +306,7 @@ func (as *AddressSpace) Resident(addr, length uint64) ([]byte, error) {
 	}
 	vec := make([]byte, n/PageSize)
 	first := addr - guestabi.AddrBias
-	err = as.mem.Touched(machine.Range{Start: first, Size: n}, func(r machine.Range) {
+	err = as.mem.Resident(machine.Range{Start: first, Size: n}, func(r machine.Range) {
 		for at := r.Start; at < r.Start+r.Size; at += PageSize {
 			vec[(at-first)/PageSize] = 1
 		}

@@ -17,6 +17,7 @@ import (
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
+	"megabinary.dev/vkernel/pages"
 )
 
 // PageSize is the guest's page size in bytes.
@@ -39,6 +40,11 @@ type File interface {
 	Identity() any
 	// MapName is the path that /proc/PID/maps shows.
 	MapName() string
+}
+
+// paged is a File whose bytes never change and may be shared.
+type paged interface {
+	Pages() *pages.Content // nil: they may not
 }
 
 // VMA is a run of pages with the same properties.
@@ -145,10 +151,21 @@ func (as *AddressSpace) zero(addr, n uint64) error {
 	return as.mem.Zero(machine.Range{Start: addr - guestabi.AddrBias, Size: n})
 }
 
+// perObject is how many mappings of the host it takes to have shared pages in
+// the middle of one.
+const perObject = 2
+
 // mapObject replaces guest memory by o's pages at off.
 func (as *AddressSpace) mapObject(addr, n uint64, o *object, off uint64) error {
-	as.mem.Remapped()
-	return mapObject(as.linear(addr, n), o, off)
+	if err := as.mem.Cut(perObject); err != nil {
+		return err
+	}
+	as.mem.Remapped(machine.Range{Start: addr - guestabi.AddrBias, Size: n})
+	if err := mapObject(as.linear(addr, n), o, off); err != nil {
+		as.mem.CutAlways(-perObject)
+		return err
+	}
+	return nil
 }
 
 // find returns the index of the first VMA that ends above addr.
@@ -381,6 +398,7 @@ func (as *AddressSpace) merge(i int) {
 			continue
 		}
 		if a.object != nil {
+			as.mem.CutAlways(-perObject)
 			a.object.unref() // b's reference; a's own remains
 		}
 		a.End = b.End
@@ -405,6 +423,7 @@ func (as *AddressSpace) split(addr uint64) {
 	left.End, right.Start = addr, addr
 	right.Offset += addr - left.Start
 	if right.object != nil {
+		as.mem.CutAlways(perObject)
 		right.object.ref()
 	}
 	as.vmas[i] = left
@@ -444,6 +463,7 @@ func (as *AddressSpace) dropObject(v *VMA) {
 		v.object.writeBack(b, v.Offset)
 	}
 	_ = unmapObject(b)
+	as.mem.CutAlways(-perObject)
 	v.object.unref()
 	v.object = nil
 }

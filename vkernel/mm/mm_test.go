@@ -337,7 +337,7 @@ func checkModel(t *testing.T, step int, as *AddressSpace, base uint64, model []i
 // What is mapped is zero while a program is loaded, too, over memory that
 // another process has used and after a mapping was replaced.
 func TestLoadingMapsZeros(t *testing.T) {
-	pool := machine.NewPool()
+	pool := machine.NewPool(nil)
 	defer pool.Close()
 	for round := range 3 {
 		mem, err := pool.NewMemory(size)

@@ -4,6 +4,7 @@ import (
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/pages"
 	"megabinary.dev/vkernel/vfs"
 )
 
@@ -14,6 +15,7 @@ type mappedFile struct {
 	inode vfs.Inode
 	name  string
 	id    any
+	pages *pages.Content // nil: not known to stay as they are
 }
 
 // fileID names an inode.
@@ -26,6 +28,7 @@ func (f *mappedFile) ReadAt(p []byte, off int64) (int, error)  { return f.file.R
 func (f *mappedFile) WriteAt(p []byte, off int64) (int, error) { return f.file.WriteAt(p, off) }
 func (f *mappedFile) Identity() any                            { return f.id }
 func (f *mappedFile) MapName() string                          { return f.name }
+func (f *mappedFile) Pages() *pages.Content                    { return f.pages }
 func (f *mappedFile) Release()                                 { f.file.Release() }
 
 // pagedMapping is a mappedFile whose reads and writes go to the mapped pages.
@@ -115,6 +118,8 @@ func mmapFile(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, 
 			file.Release()
 			return 0, err
 		}
+	} else {
+		f.pages = t.CachedContent(inode)
 	}
 	o.File = f.asMapping()
 	return t.MM().Map(o)
@@ -142,7 +147,7 @@ func mapCode(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, e
 	if d.Unit < 0 || o.Shared {
 		return 0, linux.EACCES
 	}
-	o.File = contentFile{d.Content, desc.Describe(t.FS().Root())}
+	o.File = contentFile{d.Content, d.Pages, desc.Describe(t.FS().Root())}
 	addr, err := t.MM().Map(o)
 	if err != nil {
 		return 0, err
@@ -159,6 +164,7 @@ func mapCode(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, e
 // contentFile is a file's verified bytes.
 type contentFile struct {
 	content []byte
+	pages   *pages.Content
 	name    string
 }
 
@@ -171,6 +177,7 @@ func (f contentFile) ReadAt(p []byte, off int64) (int, error) {
 func (f contentFile) WriteAt([]byte, int64) (int, error) { return 0, linux.EBADF }
 func (f contentFile) Identity() any                      { return nil }
 func (f contentFile) MapName() string                    { return f.name }
+func (f contentFile) Pages() *pages.Content              { return f.pages }
 
 // mprotect implements mprotect(2).
 func mprotect(t *kernel.Task, a kernel.Args) (uint64, error) {

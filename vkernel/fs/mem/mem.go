@@ -271,6 +271,9 @@ func (fs *FS) newHandle(n *node) *inode {
 	h := &inode{fs: fs, ino: n.ino, n: n}
 	w := weak.Make(h)
 	fs.handles[n.ino] = w
+	if n.ino == 1 {
+		return h // fs holds it: a cleanup that refers to fs would keep both for ever
+	}
 	runtime.AddCleanup(h, func(ino uint64) {
 		fs.handleMu.Lock()
 		defer fs.handleMu.Unlock()
