@@ -25,9 +25,7 @@ func TestImages(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, s := range g.Scripts {
-				t.Run(s.Name, func(t *testing.T) { compare(t, megabin, img, &s) })
-			}
+			g.run(t, megabin, img)
 		})
 	}
 }

@@ -24,6 +24,7 @@ type Group struct {
 	Name     string
 	Packages []string // beside those of a minimal Debian
 	Scripts  []Script
+	Sessions []Session
 }
 
 // Script is a file scripts/NAME.sh.
@@ -116,18 +117,29 @@ func tail(out []byte) string {
 // guestScripts is where the scripts lie in both worlds.
 const guestScripts = "/scripts"
 
-// Native runs a script in a chroot on the real kernel, with namespaces, /proc
-// and /dev of its own, on a copy-on-write view of the root file system.
+// Native runs a script in a chroot.
 func (i *Image) Native(script string) (string, int, error) {
-	scripts, err := filepath.Abs("scripts")
+	argv, undo, err := i.chroot(Env, []string{"/bin/sh", guestScripts + "/" + script + ".sh"})
 	if err != nil {
 		return "", 0, err
+	}
+	defer undo()
+	return output(argv)
+}
+
+// chroot returns the command that runs another in a chroot on the real kernel,
+// with namespaces, /proc and /dev of its own, on a copy-on-write view of the root
+// file system. It leads a session and has the terminal on stdin, if that is one.
+// undo removes what that needs.
+func (i *Image) chroot(env, argv []string) (command []string, undo func(), err error) {
+	scripts, err := filepath.Abs("scripts")
+	if err != nil {
+		return nil, nil, err
 	}
 	scratch, err := os.MkdirTemp(filepath.Dir(i.Root), "native")
 	if err != nil {
-		return "", 0, err
+		return nil, nil, err
 	}
-	defer os.RemoveAll(scratch)
 	const setUp = `set -e
 hostname megabinary
 ip link set lo up 2> /dev/null || true
@@ -139,19 +151,20 @@ mkdir -p "$root/scripts"; mount --bind "$2" "$root/scripts"
 for d in null zero full random urandom tty; do [ -e "$root/dev/$d" ] || : > "$root/dev/$d"; mount --bind /dev/$d "$root/dev/$d"; done
 ln -sfn /proc/self/fd "$root/dev/fd"; ln -sfn fd/0 "$root/dev/stdin"; ln -sfn fd/1 "$root/dev/stdout"; ln -sfn fd/2 "$root/dev/stderr"
 mkdir -p "$root/dev/shm"; mount -t tmpfs tmpfs "$root/dev/shm"
+mkdir -p "$root/dev/pts"; mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$root/dev/pts"; ln -sfn pts/ptmx "$root/dev/ptmx"
 mount -t proc proc "$root/proc"
 printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
 shift 2
 cd /
-exec setsid -w chroot "$root" /usr/bin/env -i "$@"`
-	argv := []string{"unshare", "--mount", "--pid", "--uts", "--net", "--ipc", "--fork", "--kill-child"}
+c=; [ ! -t 0 ] || c=-c
+exec setsid $c -w chroot "$root" /usr/bin/env -i "$@"`
+	command = []string{"unshare", "--mount", "--pid", "--uts", "--net", "--ipc", "--fork", "--kill-child"}
 	if os.Getuid() != 0 {
-		argv = append(argv, "--user", "--map-root-user")
+		command = append(command, "--user", "--map-root-user")
 	}
-	argv = append(argv, "sh", "-c", setUp, scratch, i.Root, scripts)
-	argv = append(argv, Env...)
-	argv = append(argv, "HOSTNAME=megabinary", "/bin/sh", guestScripts+"/"+script+".sh")
-	return output(argv)
+	command = append(command, "sh", "-c", setUp, scratch, i.Root, scripts)
+	command = append(append(append(command, env...), "HOSTNAME=megabinary"), argv...)
+	return command, func() { _ = os.RemoveAll(scratch) }, nil
 }
 
 // Megabin runs a script in the rebuilt image.
@@ -192,9 +205,10 @@ func output(argv []string) (string, int, error) {
 	return out.String(), cmd.ProcessState.ExitCode(), nil
 }
 
-// Compare returns how got differs from want, "" if it does not.
-func (s *Script) Compare(want, got string) string {
-	for _, d := range s.Differ {
+// Compare returns how got differs from want, "" if it does not, but for what
+// may differ.
+func Compare(differ []Difference, want, got string) string {
+	for _, d := range differ {
 		want, got = d.Text.ReplaceAllString(want, ""), d.Text.ReplaceAllString(got, "")
 	}
 	if want == got {

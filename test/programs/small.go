@@ -14,11 +14,13 @@ import (
 
 // Small is the group that `make test` runs: its image has no more than the
 // programs that its script uses, copied from this machine.
-func Small() Group { return Group{Name: "small", Scripts: []Script{{Name: "small"}}} }
+func Small() Group {
+	return Group{Name: "small", Scripts: []Script{{Name: "small"}}, Sessions: []Session{{Name: "bash", Differ: jobNumbers}}}
+}
 
 // smallPrograms are Debian's own, with the packages bash, coreutils, dash,
 // grep and sed.
-var smallPrograms = []string{"bash", "cat", "date", "grep", "head", "ls", "sed", "seq", "sh", "sha256sum", "sleep", "sort", "tail", "tr", "true", "wc"}
+var smallPrograms = []string{"bash", "cat", "date", "grep", "head", "ls", "sed", "seq", "sh", "sha256sum", "sleep", "sort", "stty", "tail", "tr", "true", "wc"}
 
 // builds are the programs and libraries of the directory dynamic: where each
 // goes and how it is made, with OUT for the directory that holds those before.

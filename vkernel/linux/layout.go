@@ -405,7 +405,7 @@ func DefaultTermios() Termios {
 	t := Termios{
 		Iflag: ICRNL | IXON,
 		Oflag: OPOST | ONLCR,
-		Cflag: B38400 | CS8 | CREAD | HUPCL,
+		Cflag: B38400 | CS8 | CREAD,
 		Lflag: ISIG | ICANON | ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE | IEXTEN,
 	}
 	copy(t.CC[:], []uint8{VINTR: 3, VQUIT: 28, VERASE: 127, VKILL: 21, VEOF: 4, VMIN: 1, VSTART: 17, VSTOP: 19,

@@ -9,17 +9,15 @@ import (
 // editing, echo (n_tty).
 func (t *TTY) Input(p []byte) {
 	t.mu.Lock()
-	var echo []byte
 	var sends []func()
 	for _, c := range p {
-		var send func()
-		if echo, send = t.input(echo, c); send != nil {
+		if send := t.input(c); send != nil {
 			sends = append(sends, send)
 		}
 	}
 	t.mu.Unlock()
 	// An echo that the host does not take is lost, as on a line that is down.
-	_ = t.emit(echo)
+	_ = t.emit()
 	for _, send := range sends {
 		send()
 	}
@@ -30,7 +28,7 @@ func (t *TTY) Input(p []byte) {
 func (t *TTY) is(c byte, cc int) bool { return c != 0 && t.termios.CC[cc] == c }
 
 // input takes one character. It needs mu.
-func (t *TTY) input(echo []byte, c byte) ([]byte, func()) {
+func (t *TTY) input(c byte) func() {
 	tm := &t.termios
 	if tm.Iflag&linux.ISTRIP != 0 {
 		c &= 0x7f
@@ -38,9 +36,10 @@ func (t *TTY) input(echo []byte, c byte) ([]byte, func()) {
 	switch {
 	case t.lastLNXT:
 		t.lastLNXT = false
-		return t.store(echo, c), nil
+		t.store(c)
+		return nil
 	case c == '\r' && tm.Iflag&linux.IGNCR != 0:
-		return echo, nil
+		return nil
 	case c == '\r' && tm.Iflag&linux.ICRNL != 0:
 		c = '\n'
 	case c == '\n' && tm.Iflag&linux.INLCR != 0:
@@ -60,60 +59,61 @@ func (t *TTY) input(echo []byte, c byte) ([]byte, func()) {
 			if tm.Lflag&linux.NOFLSH == 0 {
 				t.line, t.ready, t.ends = nil, nil, nil
 			}
-			return t.echoChar(echo, c), t.toForeground(sig)
+			t.echo(c)
+			return t.toForeground(sig)
 		}
 	}
 	if tm.Lflag&linux.ICANON == 0 {
-		return t.store(echo, c), nil
+		t.store(c)
+	} else {
+		t.edit(c)
 	}
-	return t.edit(echo, c), nil
+	return nil
 }
 
 // edit takes one character in canonical mode. It needs mu.
-func (t *TTY) edit(echo []byte, c byte) []byte {
+func (t *TTY) edit(c byte) {
 	tm := &t.termios
 	ext := tm.Lflag&linux.IEXTEN != 0
 	switch {
 	case t.is(c, linux.VERASE):
-		return t.erase(echo)
+		t.erase()
 	case ext && t.is(c, linux.VWERASE):
 		for len(t.line) > 0 && t.line[len(t.line)-1] == ' ' {
-			echo = t.erase(echo)
+			t.erase()
 		}
 		for len(t.line) > 0 && t.line[len(t.line)-1] != ' ' {
-			echo = t.erase(echo)
+			t.erase()
 		}
-		return echo
 	case t.is(c, linux.VKILL):
 		for len(t.line) > 0 {
-			echo = t.erase(echo)
+			t.erase()
 		}
-		return echo
 	case ext && t.is(c, linux.VLNEXT):
 		t.lastLNXT = true
-		return echo
 	case ext && t.is(c, linux.VREPRINT):
-		echo = append(t.echoChar(echo, c), '\r', '\n')
-		return append(echo, t.line...)
+		t.echo(c)
+		t.show = append(append(t.show, '\r', '\n'), t.line...)
 	case t.is(c, linux.VEOF):
 		t.endLine()
-		return echo
 	case c == '\n' || t.is(c, linux.VEOL) || ext && t.is(c, linux.VEOL2):
+		if tm.Lflag&(linux.ECHO|linux.ECHONL) != 0 {
+			t.cookIf(c)
+		}
 		t.line = append(t.line, c)
 		t.endLine()
-		if tm.Lflag&(linux.ECHO|linux.ECHONL) != 0 {
-			echo = t.cookIf(echo, c)
-		}
-		return echo
+	default:
+		t.store(c)
 	}
-	return t.store(echo, c)
 }
 
-func (t *TTY) cookIf(buf []byte, c byte) []byte {
+// cookIf shows c, through output processing if that is on. It needs mu.
+func (t *TTY) cookIf(c byte) {
 	if t.termios.Oflag&linux.OPOST != 0 {
-		return t.cook(buf, c)
+		t.cook(c)
+	} else {
+		t.show = append(t.show, c)
 	}
-	return append(buf, c)
 }
 
 // endLine makes the line readable. It needs mu.
@@ -124,33 +124,35 @@ func (t *TTY) endLine() {
 }
 
 // store keeps a character and echoes it. It needs mu.
-func (t *TTY) store(echo []byte, c byte) []byte {
+func (t *TTY) store(c byte) {
 	if len(t.line)+len(t.ready) >= maxInput-1 {
-		return append(echo, '\a')
+		t.show = append(t.show, '\a')
+		return
 	}
 	if t.termios.Lflag&linux.ICANON != 0 {
 		t.line = append(t.line, c)
 	} else {
 		t.ready = append(t.ready, c)
 	}
-	return t.echoChar(echo, c)
+	t.echo(c)
 }
 
-// echoChar shows c if it is to be shown: control characters as ^X. It needs mu.
-func (t *TTY) echoChar(echo []byte, c byte) []byte {
+// echo shows c if it is to be shown: control characters as ^X. It needs mu.
+func (t *TTY) echo(c byte) {
 	switch {
 	case t.termios.Lflag&linux.ECHO == 0:
-		return echo
 	case c == '\n' || c == '\t' || c >= ' ' && c != 0x7f || t.termios.Lflag&linux.ECHOCTL == 0:
-		return t.cookIf(echo, c)
+		t.cookIf(c)
+	default:
+		t.cookIf('^')
+		t.cookIf(c ^ 0x40)
 	}
-	return t.cookIf(t.cookIf(echo, '^'), c^0x40)
 }
 
 // erase takes the last character off the line. It needs mu.
-func (t *TTY) erase(echo []byte) []byte {
+func (t *TTY) erase() {
 	if len(t.line) == 0 {
-		return echo
+		return
 	}
 	i := len(t.line) - 1
 	if t.termios.Iflag&linux.IUTF8 != 0 {
@@ -164,11 +166,10 @@ func (t *TTY) erase(echo []byte) []byte {
 	}
 	t.line = t.line[:i]
 	if t.termios.Lflag&(linux.ECHO|linux.ECHOE) != linux.ECHO|linux.ECHOE {
-		return echo
+		return
 	}
 	for range width {
-		echo = append(echo, '\b', ' ', '\b')
+		t.show = append(t.show, '\b', ' ', '\b')
 		t.column = max(0, t.column-1)
 	}
-	return echo
 }

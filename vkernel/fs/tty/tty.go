@@ -40,9 +40,10 @@ type TTY struct {
 	out   io.Writer
 	queue waiter.Queue
 
-	outMu sync.Mutex // serializes output; before mu never
+	outMu sync.Mutex // serializes what goes to out; taken before mu
 
 	mu       sync.Mutex
+	show     []byte // output that is on its way, in the order of what caused it
 	signals  Signaler
 	termios  linux.Termios
 	size     linux.Winsize
@@ -236,41 +237,45 @@ func (t *TTY) WriteAt(p []byte, _ int64) (int, error) {
 		p = p[:min(len(p), room)]
 	}
 	t.mu.Lock()
-	flags := t.termios.Oflag
-	var buf []byte
-	if flags&linux.OPOST == 0 {
-		buf = append(buf, p...)
+	if t.termios.Oflag&linux.OPOST == 0 {
+		t.show = append(t.show, p...)
 	} else {
 		for _, c := range p {
-			buf = t.cook(buf, c)
+			t.cook(c)
 		}
 	}
 	t.mu.Unlock()
-	if err := t.emit(buf); err != nil {
+	if err := t.emit(); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (t *TTY) emit(p []byte) error {
+// emit sends out what is to be shown. What a reader of the terminal writes comes
+// out behind the echo of what it has read, though that may be sent later.
+func (t *TTY) emit() error {
+	t.outMu.Lock()
+	defer t.outMu.Unlock()
+	t.mu.Lock()
+	p := t.show
+	t.show = nil
+	t.mu.Unlock()
 	if len(p) == 0 {
 		return nil
 	}
-	t.outMu.Lock()
-	defer t.outMu.Unlock()
 	if _, err := t.out.Write(p); err != nil {
 		return hostErrno(err)
 	}
 	return nil
 }
 
-// cook appends c as output processing changes it. It needs mu.
-func (t *TTY) cook(buf []byte, c byte) []byte {
+// cook shows c as output processing changes it. It needs mu.
+func (t *TTY) cook(c byte) {
 	flags := t.termios.Oflag
 	switch {
 	case c == '\n' && flags&linux.ONLCR != 0:
 		t.column = 0
-		return append(buf, '\r', '\n')
+		t.show = append(t.show, '\r')
 	case c == '\r' && flags&linux.OCRNL != 0:
 		c = '\n'
 	case c == '\r':
@@ -282,7 +287,7 @@ func (t *TTY) cook(buf []byte, c byte) []byte {
 	case c >= ' ':
 		t.column++
 	}
-	return append(buf, c)
+	t.show = append(t.show, c)
 }
 
 // Release implements vfs.File.

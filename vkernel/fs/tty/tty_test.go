@@ -3,6 +3,7 @@ package tty
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -126,5 +127,40 @@ func TestStreamReadsOnDemand(t *testing.T) {
 	}
 	if s.Describe() != "pipe:[9]" {
 		t.Errorf("described as %s", s.Describe())
+	}
+}
+
+// What a reader writes comes out behind the echo of what it has read.
+func TestEchoComesBeforeTheAnswer(t *testing.T) {
+	const rounds = 50000
+	var out strings.Builder
+	term := New(&out)
+	answered := make(chan bool)
+	go func() {
+		buf := make([]byte, 16)
+		for n := 0; n < rounds; {
+			if got, _ := term.ReadAt(buf, 0); got > 0 {
+				_, _ = term.WriteAt([]byte("a"), 0) // a strings.Builder takes everything
+				n++
+				answered <- true
+			} else {
+				runtime.Gosched()
+			}
+		}
+	}()
+	for range rounds {
+		term.Input([]byte("q\n"))
+		<-answered
+	}
+	open := 0
+	for i, c := range out.String() {
+		switch c {
+		case 'q':
+			open++
+		case 'a':
+			if open--; open < 0 {
+				t.Fatalf("at %d, an answer comes before its question", i)
+			}
+		}
 	}
 }

@@ -1,0 +1,238 @@
+package programs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Session is a file sessions/NAME.txt: a dialogue with a program on a terminal,
+// which is held natively and here and must leave the same transcript. A line is
+//
+//	run PROGRAM ARG...  what is started; comes first
+//	wait "TEXT"         wait until TEXT has come behind what was waited for before
+//	type "TEXT"         send TEXT
+//	size ROWS COLUMNS   change the window's size
+//
+// with Go's escapes in TEXT; other lines are empty or start with #.
+//
+// Whoever writes one waits, before typing, for what shows that the program has
+// got there: what is typed ahead is echoed by whoever has the terminal then.
+type Session struct {
+	Name   string
+	Differ []Difference
+}
+
+// jobNumbers are what a shell prints of a job that it starts in the background.
+var jobNumbers = []Difference{{regexp.MustCompile(`(?m)^\[\d+\] \d+\r$`), "process ids"}}
+
+// step is a line of a session.
+type step struct {
+	line int
+	verb string
+	text string // wait, type
+	size unix.Winsize
+}
+
+// load reads a session's file.
+func (s *Session) load() (argv []string, steps []step, err error) {
+	file := "sessions/" + s.Name + ".txt"
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading a session: %w", err)
+	}
+	for i, line := range strings.Split(string(text), "\n") {
+		verb, rest, _ := strings.Cut(line, " ")
+		st := step{line: i + 1, verb: verb}
+		switch verb {
+		case "", "#":
+			continue
+		case "run":
+			argv = strings.Fields(rest)
+			continue
+		case "wait", "type":
+			st.text, err = strconv.Unquote(rest)
+		case "size":
+			_, err = fmt.Sscan(rest, &st.size.Row, &st.size.Col)
+		default:
+			err = fmt.Errorf("no such verb: %q", verb)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s:%d: %w", file, i+1, err)
+		}
+		steps = append(steps, st)
+	}
+	if len(argv) == 0 || len(steps) == 0 {
+		return nil, nil, fmt.Errorf("%s: nothing to run, or nothing to say to it", file)
+	}
+	return argv, steps, nil
+}
+
+// terminalEnv is Env on a terminal.
+var terminalEnv = append(append([]string(nil), Env...), "TERM=xterm")
+
+// Native holds the session in a chroot.
+func (s *Session) Native(i *Image) (transcript string, code int, err error) {
+	argv, steps, err := s.load()
+	if err != nil {
+		return "", 0, err
+	}
+	argv, undo, err := i.chroot(terminalEnv, argv)
+	if err != nil {
+		return "", 0, err
+	}
+	defer undo()
+	// The program takes the terminal itself, by setsid -c.
+	return hold(argv, steps, &syscall.SysProcAttr{Setsid: true})
+}
+
+// Megabin holds the session in the rebuilt image.
+func (s *Session) Megabin(megabin string, i *Image) (transcript string, code int, err error) {
+	argv, steps, err := s.load()
+	if err != nil {
+		return "", 0, err
+	}
+	run := []string{megabin, "run", "-i", "-t"}
+	for _, kv := range terminalEnv {
+		run = append(run, "-e", kv)
+	}
+	return hold(append(append(run, i.Ref), argv...), steps, &syscall.SysProcAttr{Setsid: true, Setctty: true})
+}
+
+// stepTimeout bounds the wait for one text: the first run of a program compiles
+// it.
+const stepTimeout = 2 * time.Minute
+
+// screen gathers what comes out of a terminal.
+type screen struct {
+	mu    sync.Mutex
+	text  []byte
+	ended bool
+	more  chan struct{} // gets a value, if there is room, when something changes
+}
+
+// watch reads from the master of a terminal until the last slave is closed.
+func (s *screen) watch(master io.Reader) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := master.Read(buf)
+		s.mu.Lock()
+		s.text = append(s.text, buf[:n]...)
+		s.ended = err != nil
+		s.mu.Unlock()
+		select {
+		case s.more <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// await waits until text has come behind the offset from and returns the offset
+// of its end; an empty text is the end of all.
+func (s *screen) await(text string, from int) (int, error) {
+	timeout := time.After(stepTimeout)
+	for {
+		s.mu.Lock()
+		at, ended, rest := bytes.Index(s.text[from:], []byte(text)), s.ended, string(s.text[from:])
+		s.mu.Unlock()
+		switch {
+		case text == "" && ended:
+			return from + len(rest), nil
+		case text != "" && at >= 0:
+			return from + at + len(text), nil
+		case ended:
+			return from, fmt.Errorf("it ended; there is %q", rest)
+		}
+		select {
+		case <-s.more:
+		case <-timeout:
+			return from, fmt.Errorf("nothing for %v; there is %q", stepTimeout, rest)
+		}
+	}
+}
+
+// hold runs a command on a terminal of its own and goes through the steps.
+func hold(argv []string, steps []step, attr *syscall.SysProcAttr) (transcript string, code int, err error) {
+	master, slave, err := openPTY()
+	if err != nil {
+		return "", 0, err
+	}
+	defer master.Close()
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = slave, slave, slave, attr
+	err = cmd.Start()
+	slave.Close()
+	if err != nil {
+		return "", 0, err
+	}
+	scr := &screen{more: make(chan struct{}, 1)}
+	go scr.watch(master)
+	err = scr.play(master, append(steps, step{verb: "wait"}))
+	if err != nil {
+		_ = cmd.Process.Kill() // it may have ended
+	}
+	var exit *exec.ExitError
+	if werr := cmd.Wait(); werr != nil && !errors.As(werr, &exit) && err == nil {
+		err = werr
+	}
+	scr.mu.Lock()
+	defer scr.mu.Unlock()
+	return string(scr.text), cmd.ProcessState.ExitCode(), err
+}
+
+func (s *screen) play(master *os.File, steps []step) error {
+	at := 0
+	for _, st := range steps {
+		var err error
+		switch st.verb {
+		case "wait":
+			at, err = s.await(st.text, at)
+		case "type":
+			_, err = master.WriteString(st.text)
+		case "size":
+			err = unix.IoctlSetWinsize(int(master.Fd()), unix.TIOCSWINSZ, &st.size)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %s %q: %w", st.line, st.verb, st.text, err)
+		}
+	}
+	return nil
+}
+
+// openPTY makes a pseudo-terminal of 24 rows of 80.
+func openPTY() (master, slave *os.File, err error) {
+	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening /dev/ptmx: %w", err)
+	}
+	master = os.NewFile(uintptr(fd), "ptmx")
+	if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil {
+		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+	}
+	n := 0
+	if err == nil {
+		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	}
+	if err == nil {
+		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	}
+	if err != nil {
+		master.Close()
+		return nil, nil, fmt.Errorf("making a pseudo-terminal: %w", err)
+	}
+	return master, slave, nil
+}
