@@ -153,7 +153,7 @@ ln -sfn /proc/self/fd "$root/dev/fd"; ln -sfn fd/0 "$root/dev/stdin"; ln -sfn fd
 mkdir -p "$root/dev/shm"; mount -t tmpfs tmpfs "$root/dev/shm"
 mkdir -p "$root/dev/pts"; mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 devpts "$root/dev/pts"; ln -sfn pts/ptmx "$root/dev/ptmx"
 mount -t proc proc "$root/proc"
-printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
+mkdir -p "$root/etc"; printf '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n' > "$root/etc/hosts"
 shift 2
 cd /
 c=; [ ! -t 0 ] || c=-c
