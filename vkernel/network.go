@@ -45,13 +45,21 @@ func (c *Container) Ports() []Port { return slices.Clone(c.ports) }
 
 // network makes the container's network and opens the published ports.
 func (v *VKernel) network(c *Container, spec Spec, trail *audit.Log) (*vnet.Namespace, error) {
+	rules := slices.Clone(spec.Network.Egress)
 	cfg := inet.Config{Connected: spec.Network.Connected, Log: v.cfg.Log}
 	if cfg.Connected {
 		names := map[string]netip.Addr{spec.Hostname: inet.Address.Addr()}
 		for n, a := range spec.Network.Hosts {
 			names[n] = a
 		}
-		policy := egress.New(spec.Network.Egress, names, trail)
+		if spec.Recorder != nil {
+			rules = append(rules, egress.Everything()...)
+		}
+		policy := egress.New(rules, names, trail)
+		c.close = append(c.close, policy)
+		if spec.Recorder != nil {
+			policy.Observe = spec.Recorder.Egress
+		}
 		cfg.Egress, cfg.Resolver = policy, policy.Answer
 	}
 	n := vnet.New(cfg)

@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,6 +23,7 @@ import (
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
+	"megabinary.dev/vkernel/policy"
 	"megabinary.dev/vkernel/syscalls"
 	"megabinary.dev/vkernel/vfs"
 )
@@ -87,6 +90,10 @@ type Spec struct {
 	Limits   map[int]linux.Rlimit
 	Level    exec.Level // "": exec.LevelKnownScripts
 	Network  Network
+	// Policy is what the container may do; nil: all that its other fields allow.
+	Policy *policy.Policy
+	// Recorder notes what the container does, which is not refused then.
+	Recorder *policy.Recorder
 
 	// Stdin, Stdout and Stderr become descriptors 0 to 2; nil is /dev/null.
 	Stdin          io.Reader
@@ -193,12 +200,13 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 	if spec.Hostname == "" {
 		spec.Hostname = "megabinary"
 	}
-	if spec.Level == "" {
-		spec.Level = exec.LevelKnownScripts
-	}
 	var trail *audit.Log
 	if spec.Audit != nil {
 		trail = audit.New(spec.Audit, spec.ID, img.execMap.Root)
+	}
+	spec.usePolicy()
+	if spec.Level == "" {
+		spec.Level = exec.LevelKnownScripts
 	}
 	controller, err := exec.New(img.execMap, spec.Level, trail, v.content)
 	if err != nil {
@@ -210,7 +218,8 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}
 	c.kernel = v.kernel.NewContainer(ctx, kernel.ContainerConfig{ID: spec.ID, Hostname: spec.Hostname,
-		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Missed: v.hintTo(spec.Hints), Memory: spec.Memory, Rlimits: spec.Limits,
+		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Missed: v.hintTo(spec.Hints),
+		Policy: spec.Policy, Recorder: spec.Recorder, Memory: spec.Memory, Rlimits: spec.Limits,
 		Net: network})
 	tree, err := v.newTree(img, c, spec)
 	if err != nil {
@@ -229,6 +238,32 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 		stop()
 	}()
 	return c, nil
+}
+
+// usePolicy applies what the policy says of the rest of the spec.
+func (s *Spec) usePolicy() {
+	p := s.Policy
+	if p == nil {
+		return
+	}
+	s.Env = p.Env.Apply(s.Env)
+	if p.Limits.Memory != 0 && (s.Memory == 0 || p.Limits.Memory < s.Memory) {
+		s.Memory = p.Limits.Memory
+	}
+	if len(p.Limits.Rlimits) > 0 {
+		all := maps.Clone(p.Limits.Rlimits)
+		for r, l := range s.Limits {
+			if have, ok := all[r]; !ok || l.Max < have.Max {
+				all[r] = l
+			}
+		}
+		s.Limits = all
+	}
+	if s.Level == "" {
+		s.Level = exec.Level(p.ExecLevel)
+	}
+	s.Network.Egress = append(slices.Clone(p.Egress), s.Network.Egress...)
+	s.Network.Connected = s.Network.Connected || len(p.Egress) > 0
 }
 
 func (v *VKernel) startInit(c *Container, tree *vfs.MountNamespace, trail *audit.Log, spec Spec) error {

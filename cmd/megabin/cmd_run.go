@@ -28,6 +28,7 @@ import (
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/net/egress"
 	"megabinary.dev/vkernel/net/inet"
+	"megabinary.dev/vkernel/policy"
 	"megabinary.dev/vkernel/syscalls"
 )
 
@@ -46,6 +47,8 @@ type runFlags struct {
 	hints            string
 	engine           string
 	execLevel        string
+	policy           string
+	recorder         *policy.Recorder // of policy record
 	network          string
 	publish          []string
 	egress           []string
@@ -53,7 +56,10 @@ type runFlags struct {
 }
 
 // newRunCmd returns the command that runs a rebuilt image.
-func newRunCmd(a *app) *cobra.Command {
+func newRunCmd(a *app) *cobra.Command { return runCommand(a, a.run) }
+
+// runCommand returns a command with run's flags that ends in do.
+func runCommand(a *app, do func(ctx context.Context, o runFlags, ref string, command []string) error) *cobra.Command {
 	var o runFlags
 	cmd := &cobra.Command{
 		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
@@ -75,7 +81,7 @@ IMAGE is ` + image.Usage + ".",
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), o, args[0], args[1:]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return do(cmd.Context(), o, args[0], args[1:]) },
 	}
 	f := cmd.Flags()
 	f.SetInterspersed(false) // what follows IMAGE is the command's
@@ -94,8 +100,9 @@ IMAGE is ` + image.Usage + ".",
 	f.StringVar(&o.audit, "audit", "", "write the audit trail to this file")
 	f.StringVar(&o.hints, "hints", "", "append a line to this file for code that was not translated: megabin build --hints takes it")
 	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
-	f.StringVar(&o.execLevel, "exec-level", string(exec.LevelKnownScripts),
-		"known-scripts: executed scripts must be in the exec map; elf-only: any script may run")
+	f.StringVar(&o.execLevel, "exec-level", "",
+		"known-scripts: executed scripts must be in the exec map; elf-only: any script may run (default the policy's, or known-scripts)")
+	f.StringVar(&o.policy, "policy", "", "what the container may do, a YAML file (see megabin policy); without one, docker's seccomp profile is in force")
 	f.StringVar(&o.network, "network", "", "none: loopback only; bridge: an eth0, too (default none, or bridge with --publish or --egress)")
 	f.StringArrayVarP(&o.publish, "publish", "p", nil, "publish a port, [IP:][HOST:]GUEST[/tcp|/udp]")
 	f.StringArrayVar(&o.egress, "egress", nil, "let connections leave to TARGET[:PORT[-PORT]][/tcp|/udp]: an address, a network, a name, *.NAME or any; "+
@@ -126,6 +133,7 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 	if err != nil {
 		return err
 	}
+	spec.Recorder = o.recorder
 	if o.audit != "" {
 		f, err := os.OpenFile(o.audit, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 		if err != nil {
@@ -362,6 +370,9 @@ func (a *app) runSpec(o runFlags, c imageConfig, command []string) (vkernel.Spec
 			return spec, err
 		}
 		spec.Mounts = append(spec.Mounts, m)
+	}
+	if spec.Policy, err = loadPolicy(o.policy); err != nil {
+		return spec, err
 	}
 	spec.Network, err = parseNetwork(o)
 	return spec, err

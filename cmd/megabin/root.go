@@ -116,6 +116,7 @@ its own: none of the image's machine code ever runs.`,
 	for _, newCmd := range []func(*app) *cobra.Command{
 		newAnalyzeCmd,
 		newAuditCmd,
+		newPolicyCmd,
 		newBisectCmd,
 		newBuildCmd,
 		newDumpCmd,

@@ -99,6 +99,7 @@ var only = map[string][]string{
 	"github.com/hashicorp/go-plugin":         {"engine/remote", "sdk/stage/serve"},
 	"golang.org/x/arch":                      {"sdk/x86", "plugins/analyze-elf", "plugins/recompile"},
 	"github.com/spf13":                       {"cmd"},
+	"github.com/moby/profiles":               {"vkernel/policy"},
 	"github.com/google/go-containerregistry": {"image", "cmd", "plugins", "test"},
 }
 

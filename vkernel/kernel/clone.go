@@ -128,7 +128,7 @@ func (t *Task) newChild(a *CloneArgs) (*Task, error) {
 	if a.Flags&linux.CLONE_VM == 0 || a.Flags&linux.CLONE_VFORK != 0 {
 		child.sig.altStack = t.sig.altStack
 	}
-	child.timerSlack, child.noNewPrivs = t.timerSlack, t.noNewPrivs
+	child.timerSlack, child.noNewPrivs, child.filter = t.timerSlack, t.noNewPrivs, t.filter
 	t.c.addTask(child)
 	return child, nil
 }

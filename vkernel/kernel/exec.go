@@ -63,6 +63,9 @@ type ExecFile struct {
 func (t *Task) Caller() *vfs.Caller {
 	root, cwd, umask := t.FS().Get()
 	c := &vfs.Caller{Creds: t.Creds(), Root: root, Cwd: cwd, Umask: umask, PID: t.TGID(), TID: t.TID()}
+	if (t.c.cfg.Policy != nil && t.c.cfg.Policy.Files != nil) || t.c.cfg.Recorder != nil {
+		c.Guard = t.guard
+	}
 	if l := t.tg.fileSizeLimit(); l != linux.RLIM_INFINITY {
 		c.FileSizeLimit = l
 	}
@@ -125,7 +128,11 @@ func (t *Task) check(loc vfs.Location, use exec.Use, name string, args []string)
 		return exec.Decision{}, linux.EACCES
 	}
 	if use != exec.UseMap {
-		if err := t.Caller().Access(loc.Path, vfs.MayExec); err != nil {
+		caller := t.Caller()
+		if err := caller.CheckGuard(loc, vfs.MayRead); err != nil {
+			return exec.Decision{}, err
+		}
+		if err := caller.Access(loc.Path, vfs.MayExec); err != nil {
 			return exec.Decision{}, err
 		}
 	}
@@ -454,6 +461,7 @@ func (t *Task) commit(p *program) {
 	t.SetComm(p.comm)
 	t.clearChildTID, t.robustList, t.restart = 0, 0, nil
 	t.keepCaps = false
+	t.filter = t.filterFor(p)
 	t.c.mu.Lock()
 	t.tg.lastProg = p
 	t.tg.execd = true

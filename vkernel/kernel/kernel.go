@@ -32,6 +32,7 @@ import (
 	"megabinary.dev/vkernel/mm"
 	"megabinary.dev/vkernel/net"
 	"megabinary.dev/vkernel/net/inet"
+	"megabinary.dev/vkernel/policy"
 	"megabinary.dev/vkernel/vfs"
 )
 
@@ -70,6 +71,8 @@ type ContainerConfig struct {
 	Units      []artifact.UnitEntry // of the megabinary
 	Controller *exec.Controller
 	Audit      *audit.Log
+	Policy     *policy.Policy      // nil: all is allowed
+	Recorder   *policy.Recorder    // nil: nothing is recorded
 	Missed     func(artifact.Hint) // called for each miss, by several tasks at a time; may be nil
 	Memory     uint64              // bytes of guest memory per process
 	MaxTasks   int                 // 0: 4096

@@ -9,6 +9,7 @@ import (
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
 	"megabinary.dev/vkernel/mm"
+	"megabinary.dev/vkernel/policy"
 	"megabinary.dev/vkernel/vfs"
 )
 
@@ -45,6 +46,7 @@ type Task struct {
 	files   atomic.Pointer[vfs.FDTable]
 	fs      atomic.Pointer[vfs.FSContext]
 	creds   atomic.Pointer[vfs.Creds]
+	filter  *policy.Filter // of the program; nil: every system call is allowed
 
 	// wake holds at most one token; whoever gives the task something to look
 	// at (a signal, an exit, a continue) sets work, then sends.

@@ -29,6 +29,9 @@ func (e Errno) Error() string {
 	return e.Name()
 }
 
+// Result is what rax holds after a system call that failed with e.
+func (e Errno) Result() uint64 { return -uint64(e) }
+
 // Name returns the errno's Linux name, such as ENOENT.
 func (e Errno) Name() string {
 	if int(e) < len(errnoTable) && errnoTable[e].name != "" {

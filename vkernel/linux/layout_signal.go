@@ -141,6 +141,13 @@ func (i *Siginfo) Addr() uint64 { return le.Uint64(i.fields[0:]) }
 // SetAddr sets Addr.
 func (i *Siginfo) SetAddr(v uint64) { le.PutUint64(i.fields[0:], v) }
 
+// SetSyscall sets call address, number and architecture (SIGSYS).
+func (i *Siginfo) SetSyscall(addr uint64, nr int32, arch uint32) {
+	le.PutUint64(i.fields[0:], addr)
+	le.PutUint32(i.fields[8:], uint32(nr))
+	le.PutUint32(i.fields[12:], arch)
+}
+
 // SetPoll sets band and descriptor (SIGIO).
 func (i *Siginfo) SetPoll(band int64, fd int32) {
 	le.PutUint64(i.fields[0:], uint64(band))

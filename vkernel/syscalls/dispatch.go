@@ -58,6 +58,11 @@ func ParseTraceSet(s string) (map[string]bool, error) {
 
 // Call executes a syscall.
 func (d *Dispatcher) Call(t *kernel.Task, nr uint64, a kernel.Args) (uint64, error) {
+	if f := t.Filter(); f != nil && !f.Passes(nr) {
+		if ret, done := d.filtered(f, t, nr, a); done {
+			return ret, nil
+		}
+	}
 	if nr >= MaxNumber || d.table[nr].Handler == nil {
 		return d.notImplemented(t, nr, a)
 	}

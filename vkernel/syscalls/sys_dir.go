@@ -217,7 +217,7 @@ func linkAt(t *kernel.Task, oldFD int32, oldAddr uint64, newFD int32, newAddr ui
 	if err != nil {
 		return 0, err
 	}
-	return 0, t.Caller().Link(old.Path, at, path)
+	return 0, t.Caller().Link(old, at, path)
 }
 
 // link implements link(2).

@@ -16,6 +16,9 @@ func (l Location) changed(mask uint32, err error) error {
 
 // Chmod implements fchmodat(2) on what was found at p.
 func (c *Caller) Chmod(p Location, mode uint32) error {
+	if err := c.guard(p, MayWrite); err != nil {
+		return err
+	}
 	st, err := c.ownedForChange(p.Path)
 	if err != nil {
 		return err
@@ -47,6 +50,9 @@ func (c *Caller) ownedForChange(p Path) (linux.Stat, error) {
 // Chown implements fchownat(2) on what was found at p; -1 leaves an id alone.
 func (c *Caller) Chown(p Location, uid, gid uint32) error {
 	const keep = ^uint32(0)
+	if err := c.guard(p, MayWrite); err != nil {
+		return err
+	}
 	if p.Mount != nil && p.Mount.ReadOnly {
 		return linux.EROFS
 	}
@@ -83,6 +89,9 @@ func (c *Caller) Chown(p Location, uid, gid uint32) error {
 // Utimes implements utimensat(2) on what was found at p. A nil time is left
 // alone; now says that both are to be the current time, which needs less.
 func (c *Caller) Utimes(p Location, atime, mtime *linux.Timespec, now bool) error {
+	if err := c.guard(p, MayWrite); err != nil {
+		return err
+	}
 	if p.Mount != nil && p.Mount.ReadOnly {
 		return linux.EROFS
 	}
@@ -114,6 +123,9 @@ func (c *Caller) Utimes(p Location, atime, mtime *linux.Timespec, now bool) erro
 func (c *Caller) Truncate(p Location, size int64) error {
 	if size < 0 {
 		return linux.EINVAL
+	}
+	if err := c.guard(p, MayWrite); err != nil {
+		return err
 	}
 	st, err := p.Inode.Stat()
 	if err != nil {
@@ -215,6 +227,9 @@ func (c *Caller) GetXattr(p Path, name string) ([]byte, error) {
 
 // SetXattr implements setxattr(2).
 func (c *Caller) SetXattr(p Location, name string, value []byte, flags uint32) error {
+	if err := c.guard(p, MayWrite); err != nil {
+		return err
+	}
 	if err := c.checkXattr(p.Path, name, MayWrite); err != nil {
 		return err
 	}
@@ -227,6 +242,9 @@ func (c *Caller) SetXattr(p Location, name string, value []byte, flags uint32) e
 
 // RemoveXattr implements removexattr(2).
 func (c *Caller) RemoveXattr(p Location, name string) error {
+	if err := c.guard(p, MayWrite); err != nil {
+		return err
+	}
 	if err := c.checkXattr(p.Path, name, MayWrite); err != nil {
 		return err
 	}

@@ -267,6 +267,11 @@ type Caller struct {
 	TTY func() (File, error)
 	// FileSizeLimit is RLIMIT_FSIZE's soft limit in bytes; 0: none.
 	FileSizeLimit uint64
+	// Guard is asked about every path that is used, absolute from the root of
+	// the mount namespace, before permissions count for anything. want is 0 to
+	// find it, MayRead, MayWrite, or MayWrite|MayMove for another name of it.
+	// nil allows all.
+	Guard func(path string, want uint32) error
 
 	// Resolve are the RESOLVE_ flags of openat2(2) that walks obey.
 	Resolve uint64

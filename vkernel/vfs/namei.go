@@ -16,7 +16,7 @@ func (c *Caller) makeAt(at Path, path string, mode uint32, target string) (Inode
 	case w.slash && mode&linux.S_IFMT != linux.S_IFDIR:
 		return nil, linux.ENOENT
 	}
-	dir, err := c.mayCreate(w.parent)
+	dir, err := c.mayCreate(w.parent, w.name)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (c *Caller) Mknod(at Path, path string, mode uint32, rdev uint64) error {
 	case w.slash:
 		return linux.ENOENT
 	}
-	dir, err := c.mayCreate(w.parent)
+	dir, err := c.mayCreate(w.parent, w.name)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (c *Caller) Mknod(at Path, path string, mode uint32, rdev uint64) error {
 }
 
 // Link implements linkat(2): it makes path another name of old.
-func (c *Caller) Link(old Path, at Path, path string) error {
+func (c *Caller) Link(old Location, at Path, path string) error {
 	w, err := c.resolve(at, path, keepLink)
 	if err != nil {
 		return err
@@ -107,12 +107,15 @@ func (c *Caller) Link(old Path, at Path, path string) error {
 	case w.parent.Mount != old.Mount:
 		return linux.EXDEV
 	}
-	dir, err := c.mayCreate(w.parent)
+	dir, err := c.mayCreate(w.parent, w.name)
 	if err != nil {
 		return err
 	}
 	if _, isDir := old.Inode.(Dir); isDir {
 		return linux.EPERM
+	}
+	if err := c.guard(old, MayWrite|MayMove); err != nil {
+		return err
 	}
 	if err := dir.Link(w.name, old.Inode); err != nil {
 		return err
@@ -181,6 +184,9 @@ func (c *Caller) Unlink(at Path, path string) error {
 	case w.slash:
 		return linux.ENOTDIR
 	}
+	if err := c.guard(w.loc, MayWrite); err != nil {
+		return err
+	}
 	if err := c.mayDelete(w.loc.Parent, w.loc.Inode); err != nil {
 		return err
 	}
@@ -209,6 +215,9 @@ func (c *Caller) Rmdir(at Path, path string) error {
 	}
 	if !w.exists() {
 		return linux.ENOENT
+	}
+	if err := c.guard(w.loc, MayWrite); err != nil {
+		return err
 	}
 	if err := c.mayDelete(w.loc.Parent, w.loc.Inode); err != nil {
 		return err
@@ -253,6 +262,13 @@ func (c *Caller) Rename(oldAt Path, oldPath string, newAt Path, newPath string, 
 		return linux.EEXIST
 	case !to.exists() && flags&linux.RENAME_EXCHANGE != 0:
 		return linux.ENOENT
+	}
+	err = c.guard(from.loc, MayWrite|MayMove)
+	if err == nil {
+		err = c.guardName(to.parent, to.name, MayWrite|MayMove)
+	}
+	if err != nil {
+		return err
 	}
 	return c.rename(from, to, flags)
 }

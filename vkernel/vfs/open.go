@@ -84,7 +84,15 @@ func (c *Caller) OpenLocation(loc Location, flags uint32) (*FileDescription, err
 	case kind != linux.S_IFDIR && flags&linux.O_DIRECTORY != 0:
 		return nil, linux.ENOTDIR
 	}
-	if err := c.Creds.CheckAccess(&st, acc); err != nil {
+	if acc&MayWrite != 0 {
+		err = c.guard(loc, MayWrite)
+	} else {
+		err = c.guard(loc, MayRead)
+	}
+	if err == nil {
+		err = c.Creds.CheckAccess(&st, acc)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if flags&linux.O_NOATIME != 0 && !c.Creds.isOwner(&st) {
@@ -139,7 +147,7 @@ func (c *Caller) openInode(loc Location, st *linux.Stat, flags uint32) (*FileDes
 }
 
 func (c *Caller) createAndOpen(w walked, flags, mode uint32) (*FileDescription, error) {
-	dir, err := c.mayCreate(w.parent)
+	dir, err := c.mayCreate(w.parent, w.name)
 	if err != nil {
 		return nil, err
 	}
@@ -183,9 +191,12 @@ func (c *Caller) newInode(dir Dir, mode uint32) (NewInode, error) {
 }
 
 // mayCreate returns the directory if the caller may make a name in it.
-func (c *Caller) mayCreate(parent Path) (Dir, error) {
+func (c *Caller) mayCreate(parent Path, name string) (Dir, error) {
 	dir, err := parent.Dir()
 	if err != nil {
+		return nil, err
+	}
+	if err := c.guardName(parent, name, MayWrite); err != nil {
 		return nil, err
 	}
 	if parent.Mount.ReadOnly {
@@ -202,7 +213,7 @@ func (c *Caller) openTmpfile(at Path, path string, flags, mode uint32) (*FileDes
 	if err != nil {
 		return nil, err
 	}
-	dir, err := c.mayCreate(loc.Path)
+	dir, err := c.mayCreate(loc.Path, ".tmpfile")
 	if err != nil {
 		return nil, err
 	}

@@ -130,7 +130,7 @@ func TestMounts(t *testing.T) {
 		"EBUSY rmdir":  c.Rmdir(here, "/m"),
 		"EBUSY rename": c.Rename(here, "/m", here, "/n", 0),
 		"EXDEV rename": c.Rename(here, "/m/in", here, "/in", 0),
-		"EXDEV link":   func() error { l, _ := c.Walk(here, "/x", true); return c.Link(l.Path, here, "/m/x") }(),
+		"EXDEV link":   func() error { l, _ := c.Walk(here, "/x", true); return c.Link(l, here, "/m/x") }(),
 	} {
 		if want, _, _ := strings.Cut(name, " "); linux.ErrnoOf(got).Name() != want {
 			t.Errorf("%s: %v", name, got)

@@ -52,7 +52,14 @@ func (c *Caller) resolve(at Path, path string, last lastLink) (walked, error) {
 	if c.Resolve&linux.RESOLVE_IN_ROOT != 0 {
 		c.Root = at // a Caller is made per call
 	}
-	return c.walk(at, path, last)
+	w, err := c.walk(at, path, last)
+	if err == nil {
+		err = c.guardWalk(&w)
+	}
+	if err != nil {
+		return walked{}, err
+	}
+	return w, nil
 }
 
 func (c *Caller) walk(at Path, path string, lastly lastLink) (walked, error) {

@@ -404,7 +404,7 @@ func TestTmpfileGetsAName(t *testing.T) {
 	c := root(t, New(Options{}))
 	d := open(t, c, "/", linux.O_TMPFILE|linux.O_RDWR)
 	d.Write([]byte("hi"), 0)
-	if err := c.Link(d.Path(), vfs.Path{}, "/named"); err != nil {
+	if err := c.Link(d.Location(), vfs.Path{}, "/named"); err != nil {
 		t.Fatal(err)
 	}
 	if got := read(t, c, "/named"); got != "hi" {

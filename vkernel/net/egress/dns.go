@@ -74,7 +74,8 @@ func (p *Policy) lookup(ctx context.Context, name string, t dnsmessage.Type) ([]
 		}
 		return nil, dnsmessage.RCodeSuccess
 	}
-	if !p.mayResolve(name) {
+	rule := p.about(name)
+	if rule == nil {
 		if err := p.record("resolve", name, "deny", "egress.default", "no rule names it"); err != nil {
 			return nil, dnsmessage.RCodeServerFailure
 		}
@@ -83,12 +84,12 @@ func (p *Policy) lookup(ctx context.Context, name string, t dnsmessage.Type) ([]
 	if t != dnsmessage.TypeA {
 		return nil, dnsmessage.RCodeSuccess
 	}
-	if err := p.record("resolve", name, "allow", "egress.rule", ""); err != nil {
+	if err := p.record("resolve", name, "allow", rule.label(), ""); err != nil {
 		return nil, dnsmessage.RCodeServerFailure
 	}
 	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
 	defer cancel()
-	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+	list, err := p.resolve(ctx, rule, name)
 	if err != nil {
 		var missing *net.DNSError
 		if errors.As(err, &missing) && missing.IsNotFound {

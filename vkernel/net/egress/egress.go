@@ -6,8 +6,10 @@ package egress
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,9 +22,21 @@ import (
 // Rule allows connections to a network, or to what a name resolves to.
 type Rule struct {
 	Prefix    netip.Prefix // valid unless Name is set
-	Name      string       // lower case; "*.example.com" is every name below
+	Name      string       // lower case; "*.example.com" is every name below, "*" every name
 	Low, High uint16       // ports
 	Proto     string       // tcp or udp; "": both
+
+	Label     string       // in the audit trail; "": egress.rule
+	Addresses []netip.Addr // of Name, which is not resolved then
+	Pin       bool         // the first resolution of Name stays
+	HTTP      *HTTP        // requests go through a broker; Name and Low are set
+}
+
+func (r *Rule) label() string {
+	if r.Label == "" {
+		return "egress.rule"
+	}
+	return r.Label
 }
 
 // HostName is the name of the host's own loopback interface, as docker has it.
@@ -74,12 +88,21 @@ func ParseRule(s string) (Rule, error) {
 	return r, nil
 }
 
+// Everything allows all addresses, names and the host itself.
+func Everything() []Rule {
+	any := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	return []Rule{{Prefix: any, High: 65535}, {Prefix: netip.PrefixFrom(inet.Gateway, 32), High: 65535}, {Name: "*", High: 65535}}
+}
+
 func (r *Rule) fits(proto string, port uint16) bool {
 	return (r.Proto == "" || r.Proto == proto) && r.Low <= port && port <= r.High
 }
 
 // names says whether the rule is about a name.
 func (r *Rule) names(name string) bool {
+	if r.Name == "*" {
+		return true
+	}
 	if below, ok := strings.CutPrefix(r.Name, "*"); ok {
 		return strings.HasSuffix(name, below)
 	}
@@ -92,8 +115,14 @@ type Policy struct {
 	trail *audit.Log
 	names map[string]netip.Addr // given by the operator
 
+	// Observe is told of each connection, as a rule that allows it; nil: nobody is.
+	Observe func(to string)
+
+	brokers map[netip.Addr]*broker // by the address that stands for them
+
 	mu       sync.Mutex
 	resolved map[netip.Addr]map[string]bool // which names led to an address
+	pinned   map[string][]netip.Addr
 }
 
 var _ inet.Egress = (*Policy)(nil)
@@ -104,7 +133,24 @@ func New(rules []Rule, names map[string]netip.Addr, trail *audit.Log) *Policy {
 	for n, a := range names {
 		all[strings.ToLower(n)] = a
 	}
-	return &Policy{rules: rules, trail: trail, names: all, resolved: map[netip.Addr]map[string]bool{}}
+	p := &Policy{rules: rules, trail: trail, names: all, brokers: map[netip.Addr]*broker{},
+		resolved: map[netip.Addr]map[string]bool{}, pinned: map[string][]netip.Addr{}}
+	for i := range rules {
+		if rules[i].HTTP != nil {
+			at := netip.AddrFrom4([4]byte{198, 18, byte((i + 1) >> 8), byte(i + 1)}) // RFC 2544: nobody's
+			p.brokers[at] = newBroker(&rules[i], trail)
+			p.names[rules[i].Name] = at
+		}
+	}
+	return p
+}
+
+// Close ends what brokers have open.
+func (p *Policy) Close() error {
+	for _, b := range p.brokers {
+		b.close()
+	}
+	return nil
 }
 
 // rule finds the rule that allows an address; nil: none does.
@@ -154,11 +200,18 @@ func (p *Policy) Allow(proto string, to netip.AddrPort) error {
 
 // Dial implements inet.Egress.
 func (p *Policy) Dial(ctx context.Context, proto string, to netip.AddrPort) (net.Conn, error) {
-	if p.rule(proto, to) == nil {
+	r := p.rule(proto, to)
+	if r == nil {
 		return nil, p.Allow(proto, to)
 	}
-	if err := p.record("connect", proto+"/"+to.String(), "allow", "egress.rule", ""); err != nil {
+	if err := p.record("connect", proto+"/"+to.String(), "allow", r.label(), ""); err != nil {
 		return nil, err
+	}
+	if p.Observe != nil {
+		p.Observe(p.called(to.Addr()) + ":" + strconv.Itoa(int(to.Port())) + "/" + proto)
+	}
+	if b := p.brokers[to.Addr()]; b != nil {
+		return b.dial()
 	}
 	if to.Addr() == inet.Gateway {
 		to = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), to.Port())
@@ -169,6 +222,21 @@ func (p *Policy) Dial(ctx context.Context, proto string, to netip.AddrPort) (net
 		return nil, fmt.Errorf("connecting to %s: %w", to, err)
 	}
 	return c, nil
+}
+
+// called returns the name that an address was found by, or the address.
+func (p *Policy) called(a netip.Addr) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name, at := range p.names {
+		if at == a {
+			return name
+		}
+	}
+	if names := slices.Sorted(maps.Keys(p.resolved[a])); len(names) > 0 {
+		return names[0]
+	}
+	return a.String()
 }
 
 // maxResolved bounds how many addresses are remembered.
@@ -189,12 +257,38 @@ func (p *Policy) learn(name string, list []netip.Addr) {
 	}
 }
 
-// mayResolve says whether some rule is about a name.
-func (p *Policy) mayResolve(name string) bool {
+// about returns the first rule about a name, nil if there is none.
+func (p *Policy) about(name string) *Rule {
 	for i := range p.rules {
 		if p.rules[i].names(name) {
-			return true
+			return &p.rules[i]
 		}
 	}
-	return false
+	return nil
+}
+
+// resolve asks the host's resolver, unless the rule or an earlier answer says
+// where the name leads.
+func (p *Policy) resolve(ctx context.Context, r *Rule, name string) ([]netip.Addr, error) {
+	if len(r.Addresses) > 0 {
+		return r.Addresses, nil
+	}
+	p.mu.Lock()
+	list := p.pinned[name]
+	p.mu.Unlock()
+	if list != nil {
+		return list, nil
+	}
+	list, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", name)
+	if err == nil && r.Pin {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if earlier := p.pinned[name]; earlier != nil {
+			return earlier, nil
+		}
+		if len(p.pinned) < maxResolved {
+			p.pinned[name] = list
+		}
+	}
+	return list, err
 }

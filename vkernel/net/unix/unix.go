@@ -248,6 +248,9 @@ func (ns *Namespace) target(c *vfs.Caller, name []byte) (*Socket, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.CheckGuard(loc, vfs.MayWrite); err != nil {
+		return nil, err
+	}
 	if err := c.Access(loc.Path, vfs.MayWrite); err != nil {
 		return nil, err
 	}
