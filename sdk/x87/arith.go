@@ -13,6 +13,9 @@ type unit struct {
 	up      bool   // the last rounding went away from zero
 	inexact bool
 	odd     bool // round to odd: the last bit says that the result is not exact
+	// adjusts holds OE and UE where they are not masked: results that are out of
+	// range have another exponent then.
+	adjusts uint16
 }
 
 // Rounding controls.
@@ -211,14 +214,30 @@ func (u *unit) round(sign bool, exp int32, hi, lo uint64) Float80 {
 
 func (u *unit) roundTo(sign bool, exp int32, hi, lo uint64, prec uint) Float80 {
 	mant, carry, inexact, up := u.roundAt(sign, hi, lo, prec)
-	if exp <= 0 && !(exp == 0 && carry) {
+	tiny := exp <= 0 && !(exp == 0 && carry)
+	if tiny && u.adjusts&swUE == 0 {
 		return u.roundTiny(sign, exp, hi, lo, prec)
 	}
 	if carry {
 		mant, exp = intBit, exp+1
 	}
-	if exp >= expMax {
+	switch {
+	case tiny && exp+biasAdjust <= 0: // only fscale comes this far
+		u.flags |= swUE
+		u.note(true, false)
+		return zero(sign)
+	case tiny:
+		u.flags |= swUE
+		exp += biasAdjust
+	case exp >= expMax && u.adjusts&swOE == 0:
 		return u.overflow(sign, prec)
+	case exp-biasAdjust >= expMax:
+		u.flags |= swOE
+		u.note(true, true)
+		return inf(sign)
+	case exp >= expMax:
+		u.flags |= swOE
+		exp -= biasAdjust
 	}
 	u.note(inexact, up)
 	return pack(sign, exp, mant)

@@ -77,7 +77,7 @@ func (u *unit) narrow(s small, f Float80) uint64 {
 	if exp <= 0 && !(exp == 0 && carry) {
 		hi, lo := shiftJam(mant, 0, uint(min(1-exp, 200)))
 		m, _, inexact, up = u.roundAt(f.sign(), hi, lo, prec)
-		if inexact {
+		if inexact || u.adjusts&swUE != 0 {
 			u.flags |= swUE
 		}
 		u.note(inexact, up)

@@ -23,9 +23,23 @@ func (e *UndefinedError) Error() string {
 
 // Exec executes one x87 instruction. op is (escape opcode - 0xd8)<<8 | modrm,
 // with ZF, PF and CF in bits 16 to 18 for fcmovcc; addr is the guest address of
-// the memory operand, if it has one. The result is that of guestabi.FuncX87.
-// When it returns an error nothing has changed.
+// the memory operand, if it has one. Bit 19 says that the operand size is 16
+// bits. fwait is fnop (D9 D0). The result is that of guestabi.FuncX87. When it
+// returns an error, of which ErrPending is one, nothing has changed.
 func (s *State) Exec(op, addr uint32, mem Memory) (uint64, error) {
+	waits, control := waits(op>>8&7, op&0xff)
+	if waits && s.Pending() {
+		return 0, ErrPending
+	}
+	if control || s.control&swExceptions == swExceptions {
+		return s.exec(op, addr, mem)
+	}
+	return s.unmasked(op, mem, func(mem Memory) (uint64, error) { return s.exec(op, addr, mem) })
+}
+
+// exec executes an instruction as if exceptions were masked, but for results
+// that are out of range.
+func (s *State) exec(op, addr uint32, mem Memory) (uint64, error) {
 	esc, modrm := op>>8&7, op&0xff
 	reg, rm := int(modrm>>3&7), int(modrm&7)
 	if modrm < 0xc0 {
@@ -33,7 +47,7 @@ func (s *State) Exec(op, addr uint32, mem Memory) (uint64, error) {
 		if h == nil {
 			return 0, &UndefinedError{op}
 		}
-		return h(&access{s: s, addr: addr, mem: mem, reg: reg})
+		return h(&access{s: s, addr: addr, mem: mem, reg: reg, short: op>>19&1 != 0})
 	}
 	if (esc == 2 || esc == 3) && reg < 4 { // fcmovcc
 		taken := cmovTaken(reg, esc == 3, op>>16)
@@ -66,6 +80,8 @@ type access struct {
 	addr uint32
 	mem  Memory
 	reg  int // reg field of modrm
+	// short says that the operand size is 16 bits.
+	short bool
 }
 
 func (a *access) load(n int) ([]byte, error) {
@@ -88,7 +104,7 @@ func (a *access) storeInt(v uint64, n int) error {
 // unit returns a unit with the rounding and precision of the control word.
 func (s *State) unit() unit {
 	prec := [4]uint{24, 64, 53, 64}[s.control>>8&3]
-	return unit{rc: s.control >> 10 & 3, prec: prec}
+	return unit{rc: s.control >> 10 & 3, prec: prec, adjusts: ^s.control & swRange}
 }
 
 // finish puts what u raised into the status word; C1 says that the result was

@@ -13,7 +13,13 @@ func TestMMXRegisters(t *testing.T) {
 	s := New()
 	s.setTop(3)
 	s.setReg(2, Float80{Mant: 0x8000_0000_0000_0005, SE: 0x3fff}) // physical register 5
-	do := func(op guestabi.MMXOp, n uint32, v uint64) uint64 { return s.MMX(uint32(op)|n, v) }
+	do := func(op guestabi.MMXOp, n uint32, v uint64) uint64 {
+		r, err := s.MMX(uint32(op)|n, v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
 	if v := do(guestabi.MMXRead, 5, 0); v != 0x8000_0000_0000_0005 || s.top() != 3 || s.tags != 1<<5 {
 		t.Errorf("reading mm5 gives %#x and leaves TOP %d, tags %#x", v, s.top(), s.tags)
 	}

@@ -396,9 +396,19 @@ func (s *State) setControl(v uint16) {
 	s.summarize()
 }
 
-// envSize is the size of the 32-bit protected mode format, which is what 64-bit
-// code uses without an operand-size prefix.
-const envSize = 28
+// Sizes of the environment in protected mode in bytes: that of 32 bits is what
+// 64-bit code uses without an operand-size prefix.
+const (
+	envSize      = 28
+	envSizeShort = 14
+)
+
+func (a *access) envSize() int {
+	if a.short {
+		return envSizeShort
+	}
+	return envSize
+}
 
 // tagWord returns the full tag word: two bits for each physical register.
 func (s *State) tagWord() (w uint16) {
@@ -419,8 +429,16 @@ func (s *State) tagWord() (w uint16) {
 	return w
 }
 
+// putEnv writes the environment, in the format of the size of p. Selectors are
+// those of 64-bit code, which has none.
 func (s *State) putEnv(p []byte) {
 	le := binary.LittleEndian
+	if len(p) == envSizeShort {
+		for i, v := range []uint16{s.control, s.status, s.tagWord(), uint16(s.ip), 0, uint16(s.dp), 0} {
+			le.PutUint16(p[2*i:], v)
+		}
+		return
+	}
 	le.PutUint32(p[0:], uint32(s.control)|0xffff_0000)
 	le.PutUint32(p[4:], uint32(s.status)|0xffff_0000)
 	le.PutUint32(p[8:], uint32(s.tagWord())|0xffff_0000)
@@ -432,23 +450,29 @@ func (s *State) putEnv(p []byte) {
 
 func (s *State) setEnv(p []byte) {
 	le := binary.LittleEndian
-	s.status = le.Uint16(p[4:])
-	tags := le.Uint16(p[8:])
+	var control, tags uint16
+	if len(p) == envSizeShort {
+		control, s.status, tags = le.Uint16(p[0:]), le.Uint16(p[2:]), le.Uint16(p[4:])
+		s.ip, s.opcode, s.dp = uint64(le.Uint16(p[6:])), 0, uint64(le.Uint16(p[10:]))
+	} else {
+		control, s.status, tags = le.Uint16(p[0:]), le.Uint16(p[4:]), le.Uint16(p[8:])
+		s.ip, s.dp = uint64(le.Uint32(p[12:])), uint64(le.Uint32(p[20:]))
+		s.opcode = uint16(le.Uint32(p[16:])>>16) & 0x7ff
+	}
 	s.tags = 0
 	for i := range 8 {
 		if tags>>(2*i)&3 != 3 {
 			s.tags |= 1 << i
 		}
 	}
-	s.ip, s.dp = uint64(le.Uint32(p[12:])), uint64(le.Uint32(p[20:]))
-	s.opcode = uint16(le.Uint32(p[16:])>>16) & 0x7ff
-	s.setControl(le.Uint16(p[0:]))
+	s.setControl(control)
 }
 
 func fnstenv(a *access) (uint64, error) {
-	var p [envSize]byte
-	a.s.putEnv(p[:])
-	if err := a.mem.Store(a.addr, p[:]); err != nil {
+	var env [envSize]byte
+	p := env[:a.envSize()]
+	a.s.putEnv(p)
+	if err := a.mem.Store(a.addr, p); err != nil {
 		return 0, err
 	}
 	a.s.control |= swExceptions
@@ -457,7 +481,7 @@ func fnstenv(a *access) (uint64, error) {
 }
 
 func fldenv(a *access) (uint64, error) {
-	p, err := a.load(envSize)
+	p, err := a.load(a.envSize())
 	if err == nil {
 		a.s.setEnv(p)
 	}
@@ -465,14 +489,16 @@ func fldenv(a *access) (uint64, error) {
 }
 
 func fnsave(a *access) (uint64, error) {
-	var p [envSize + 80]byte
-	a.s.putEnv(p[:])
+	var area [envSize + 80]byte
+	n := a.envSize()
+	p := area[:n+80]
+	a.s.putEnv(p[:n])
 	for i := range 8 {
 		r := a.s.reg(i)
-		binary.LittleEndian.PutUint64(p[envSize+10*i:], r.Mant)
-		binary.LittleEndian.PutUint16(p[envSize+10*i+8:], r.SE)
+		binary.LittleEndian.PutUint64(p[n+10*i:], r.Mant)
+		binary.LittleEndian.PutUint16(p[n+10*i+8:], r.SE)
 	}
-	if err := a.mem.Store(a.addr, p[:]); err != nil {
+	if err := a.mem.Store(a.addr, p); err != nil {
 		return 0, err
 	}
 	fninit(a.s, 0)
@@ -480,14 +506,15 @@ func fnsave(a *access) (uint64, error) {
 }
 
 func frstor(a *access) (uint64, error) {
-	p, err := a.load(envSize + 80)
+	n := a.envSize()
+	p, err := a.load(n + 80)
 	if err != nil {
 		return 0, err
 	}
 	s := a.s
-	s.setEnv(p)
+	s.setEnv(p[:n])
 	for i := range 8 {
-		s.regs[s.phys(i)] = Float80{binary.LittleEndian.Uint64(p[envSize+10*i:]), binary.LittleEndian.Uint16(p[envSize+10*i+8:])}
+		s.regs[s.phys(i)] = Float80{binary.LittleEndian.Uint64(p[n+10*i:]), binary.LittleEndian.Uint16(p[n+10*i+8:])}
 	}
 	return 0, nil
 }

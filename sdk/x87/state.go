@@ -5,12 +5,10 @@
 // Sources: Intel SDM volume 1 chapter 8 and volume 2; AMD APM volume 5; every
 // operation is compared with the real CPU by the oracle of the recompiler.
 //
-// Limits: an unmasked exception sets ES and B in the status word and is
-// otherwise handled as if it were masked (no #MF). The instruction and data
-// pointers are kept but never written by arithmetic. The transcendental
-// functions are correctly rounded, after reducing angles with the 66-bit pi of
-// the processors; those of processors differ by up to one unit in the last
-// place, and C1 then too. Where Intel leaves condition codes undefined they are
+// Limits: the instruction and data pointers are kept but never written by
+// arithmetic. The transcendental functions are correctly rounded, after reducing
+// angles with the 66-bit pi of the processors; those of processors differ by up
+// to one unit in the last place, and C1 then too. Where Intel leaves condition codes undefined they are
 // AMD's.
 package x87
 

@@ -1,5 +1,6 @@
 // MXCSR and the x87 control word: rounding modes, exception flags, exceptions
 // that are not masked, and how long they last across calls, signals and threads.
+#define _GNU_SOURCE
 #include "check.h"
 #include <fenv.h>
 #include <pthread.h>
@@ -7,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <ucontext.h>
 #include <xmmintrin.h>
 
 static volatile double result;
@@ -45,6 +47,39 @@ static void on_fpe(int sig, siginfo_t *info, void *context)
 	(void)sig, (void)context;
 	code = info->si_code;
 	siglongjmp(back, 1);
+}
+
+// What the frame says of the x87 unit, and whether the address is that of the
+// instruction that waited.
+static volatile unsigned status;
+static volatile int there;
+
+static void on_x87(int sig, siginfo_t *info, void *context)
+{
+	ucontext_t *u = context;
+	(void)sig;
+	code = info->si_code;
+	status = u->uc_mcontext.fpregs->swd & 0xffbf; // all but the stack fault
+	there = (long)info->si_addr == u->uc_mcontext.gregs[REG_RIP];
+	siglongjmp(back, 1);
+}
+
+static void waiting(void)
+{
+	static const struct { unsigned short mask; long double a, b; } raised[] = {{4, 1, 0}, {1, 0, 0}, {8, 1e4932L, 1e-4932L}, {16, 1e-4932L, 1e4932L}, {32, 1, 3}};
+	struct sigaction act = {.sa_sigaction = on_x87, .sa_flags = SA_SIGINFO};
+	sigaction(SIGFPE, &act, 0);
+	for (int i = 0; i < 5; i++) {
+		long double a = raised[i].a, b = raised[i].b, r = 7;
+		unsigned short control = 0x37f & ~raised[i].mask, before = 0;
+		code = 0;
+		if (!sigsetjmp(back, 1)) {
+			__asm__ volatile("fninit; fldcw %4; fldt %2; fldt %3; fdivrp; fnstsw %1; fwait; fstpt %0" : "=m"(r), "=m"(before) : "m"(a), "m"(b), "m"(control));
+			printf("not raised\n");
+		}
+		__asm__ volatile("fninit");
+		printf("x87 exception %x: code %d, status %04x, there %d, result %.0Lf, before %04x\n", raised[i].mask, code, status, there, r, before);
+	}
 }
 
 static void on_usr1(int sig)
@@ -113,6 +148,8 @@ int main(void)
 		_mm_setcsr(0x1f80);
 		printf("exception %x: code %d\n", raised[i].mask, code);
 	}
+
+	waiting();
 
 	signal(SIGUSR1, on_usr1);
 	fesetround(FE_UPWARD);

@@ -185,6 +185,7 @@ type fakeMachine struct {
 type fakeX87 struct{ area [160]byte }
 
 func (x *fakeX87) MarshalFXSave(b []byte)   { copy(b[:24], x.area[:24]); copy(b[32:160], x.area[32:]) }
+func (x *fakeX87) Unmasked() uint16         { return 0 }
 func (x *fakeX87) UnmarshalFXSave(b []byte) { copy(x.area[:], b[:160]) }
 
 // SaveContext leaves the PC, which the host keeps.

@@ -50,6 +50,9 @@ func (t *Task) trapped(err error) guestabi.PC {
 	case machine.TrapDivide:
 		info.Signo, info.Code = linux.SIGFPE, linux.FPE_INTDIV
 		t.exception.vector, t.exception.code = vectorDE, 0
+	case machine.TrapFloat:
+		info.Signo, info.Code = linux.SIGFPE, floatCode(uint32(t.machine.X87().Unmasked()))
+		t.exception.vector, t.exception.code = vectorMF, 0
 	default:
 		t.panicked(err)
 		return machine.Unwind

@@ -206,17 +206,24 @@ func hostCAS128(m *wazeroMachine, s []uint64) {
 
 func hostX87(m *wazeroMachine, s []uint64) {
 	r, err := m.x87.Exec(uint32(s[0]), uint32(s[1]), guestMemory{m.mem})
-	if err != nil {
-		var f *guestFault
-		if errors.As(err, &f) {
-			panic(f)
-		}
+	var f *guestFault
+	switch {
+	case err == nil:
+		s[0] = r
+	case errors.As(err, &f):
+		panic(f)
+	default:
 		panic(fmt.Errorf("executing x87 opcode %#x: %w", uint32(s[0]), err))
+	}
+}
+
+func hostMMX(m *wazeroMachine, s []uint64) {
+	r, err := m.x87.MMX(uint32(s[0]), s[1])
+	if err != nil {
+		panic(err)
 	}
 	s[0] = r
 }
-
-func hostMMX(m *wazeroMachine, s []uint64) { s[0] = m.x87.MMX(uint32(s[0]), s[1]) }
 
 func hostSSE(_ *wazeroMachine, s []uint64) {
 	r, mxcsr, fault := x87.SSE(uint32(s[0]), uint32(s[1]), [2]uint64{s[2], s[3]}, [2]uint64{s[4], s[5]})

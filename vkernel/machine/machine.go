@@ -46,6 +46,8 @@ type Machine interface {
 
 // X87State can be copied between tasks (fork) and to signal frames.
 type X87State interface {
+	// Unmasked returns the exceptions that are pending, as bits of the status word.
+	Unmasked() uint16
 	// MarshalFXSave writes the x87 part of a 512-byte FXSAVE area (bytes 0 to
 	// 23 and 32 to 159).
 	MarshalFXSave(area []byte)
@@ -77,6 +79,7 @@ const (
 	TrapMemory        TrapKind = iota + 1 // access outside of guest memory: SIGSEGV
 	TrapDivide                            // SIGFPE
 	TrapStackOverflow                     // the wasm stack is full: go on at Trap.PC
+	TrapFloat                             // an x87 exception is pending: SIGFPE
 	TrapInternal                          // a fault of ours; the task cannot go on
 )
 

@@ -346,7 +346,7 @@ func (m *wazeroMachine) Run(pc guestabi.PC) (guestabi.PC, error) {
 	t := &Trap{Kind: trapKind(err), Err: err}
 	t.PC = guestabi.PC(m.global(guestabi.LastPC.String()))
 	switch t.Kind {
-	case TrapMemory, TrapDivide:
+	case TrapMemory, TrapDivide, TrapFloat:
 		t.Place = m.place(t)
 	}
 	if t.Kind == TrapStackOverflow {
@@ -457,6 +457,9 @@ func trapKind(err error) TrapKind {
 	var f *guestFault
 	if errors.As(err, &f) {
 		return TrapMemory
+	}
+	if errors.Is(err, x87.ErrPending) {
+		return TrapFloat
 	}
 	inner := err
 	for next := errors.Unwrap(inner); next != nil; next = errors.Unwrap(inner) {

@@ -55,7 +55,8 @@ func (st *State) helper(name string, a []uint64) ([]uint64, error) {
 		r, err := st.X87.Exec(uint32(a[0]), uint32(a[1]), st.Mem)
 		return []uint64{r}, err
 	case guestabi.FuncMMX:
-		return []uint64{st.X87.MMX(uint32(a[0]), a[1])}, nil
+		r, err := st.X87.MMX(uint32(a[0]), a[1])
+		return []uint64{r}, err
 	case guestabi.FuncDivU128:
 		if a[2] <= a[0] {
 			return nil, fmt.Errorf("div_u128 of %#x:%#x by %#x overflows: %w", a[0], a[1], a[2], ErrDivide)

@@ -51,6 +51,9 @@ func (l *Lifter) lowerHalf(v ir.Value) ir.Value { return l.b.OpImm(ir.I64x2Extra
 // join puts the lower halves of two vectors side by side.
 func (l *Lifter) join(low, high ir.Value) ir.Value { return l.b.Shuffle(low, high, lanesOf(8, 0, 2)) }
 
+// waitMM raises #MF, if an exception is pending, before anything else happens.
+func (l *Lifter) waitMM() { l.getMM(0) }
+
 // mmxForm says how the operands of an instruction of MMX become those of its SSE
 // form.
 type mmxForm struct {
@@ -295,6 +298,7 @@ func liftMaskMoveMM(l *Lifter, in x86.Inst) error {
 // of an instruction on xmm registers.
 func (l *Lifter) convertToMM(in x86.Inst, size int, sse Row) error {
 	n, _ := mm(in.Args[0])
+	l.waitMM()
 	src := l.vecBytes(in.Args[1], size)
 	part := in
 	l.half = half{active: true, result: ir.None}
@@ -315,6 +319,7 @@ func (l *Lifter) convertToMM(in x86.Inst, size int, sse Row) error {
 func carefulToMM(size int, code x87.SSEOp) handler {
 	return func(l *Lifter, in x86.Inst) error {
 		n, _ := mm(in.Args[0])
+		l.waitMM()
 		src := l.halves(l.vecBytes(in.Args[1], size))
 		if size == 8 {
 			src[1] = l.b.I64(0)

@@ -12,8 +12,7 @@ import (
 // the x87 state and takes the opcode bytes as they are.
 func x87Rows() Table {
 	t := Table{
-		// No exception is ever pending: unmasked ones are handled as masked.
-		x86asm.FWAIT:  {Lift: liftNothing},
+		x86asm.FWAIT:  {Lift: liftFwait},
 		x86asm.FNSTSW: {Lift: liftFnstsw},
 
 		x86asm.FCOMI:   {Lift: liftFcomi, Writes: CF | PF | ZF | OF | SF | AF},
@@ -48,7 +47,18 @@ func x87Rows() Table {
 	return t
 }
 
-func liftNothing(*Lifter, x86.Inst) error { return nil }
+// opFnop is the opcode of fnop as FuncX87 takes it; op16 is its bit for an
+// operand size of 16 bits.
+const (
+	opFnop = (0xd9-0xd8)<<8 | 0xd0
+	op16   = 1 << 19
+)
+
+// liftFwait waits as fnop does.
+func liftFwait(l *Lifter, _ x86.Inst) error {
+	l.b.Helper(guestabi.FuncX87, l.b.I32(opFnop), l.b.I32(0))
+	return nil
+}
 
 // x87Opcode returns (escape opcode - 0xd8)<<8 | modrm of the instruction, and
 // whether it has an operand-size prefix.
@@ -57,6 +67,8 @@ func x87Opcode(in x86.Inst) (op int32, size16, ok bool) {
 		switch {
 		case b == 0x66:
 			size16 = true
+		case b&0xf8 == 0x48: // REX.W goes before it
+			size16 = false
 		case b == 0x67, b == 0xf2, b == 0xf3, b == 0x26, b == 0x2e, b == 0x36, b == 0x3e, b == 0x64, b == 0x65, b&0xf0 == 0x40:
 		case b&0xf8 == 0xd8 && i+1 < len(in.Bytes):
 			return int32(b-0xd8)<<8 | int32(in.Bytes[i+1]), size16, true
@@ -77,7 +89,7 @@ func (l *Lifter) x87(in x86.Inst, flags ir.Value) (ir.Value, error) {
 	switch in.Op {
 	case x86asm.FLDENV, x86asm.FNSTENV, x86asm.FNSAVE, x86asm.FRSTOR:
 		if size16 {
-			return ir.None, l.unsupported("16-bit environment")
+			code |= op16
 		}
 	}
 	op, addr := l.b.I32(code), l.b.I32(0)

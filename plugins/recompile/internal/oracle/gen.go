@@ -321,8 +321,9 @@ func (g *Generator) drawMXCSR() uint32 {
 func (g *Generator) x87(st *interp.State) {
 	var fx [512]byte
 	le := binary.LittleEndian
-	le.PutUint16(fx[0:], 0x007f|uint16(g.rng.IntN(4))<<10|[4]uint16{0x300, 0x300, 0x200, 0}[g.rng.IntN(4)])
-	le.PutUint16(fx[2:], uint16(g.rng.Uint32())&0x7f7f) // no pending exception is unmasked
+	control := g.drawControl()
+	le.PutUint16(fx[0:], control)
+	le.PutUint16(fx[2:], uint16(g.rng.Uint32())&(0x7f40|control&0x3f)) // no pending exception is unmasked
 	fx[4] = byte(g.rng.Uint32() | g.rng.Uint32() | g.rng.Uint32())
 	for i := range 8 {
 		m, e := g.f80()
@@ -330,6 +331,16 @@ func (g *Generator) x87(st *interp.State) {
 		le.PutUint16(fx[40+16*i:], e)
 	}
 	st.X87.UnmarshalFXSave(fx[:])
+}
+
+// drawControl draws the x87 control word: rounding, precision, and masks, mostly
+// all set.
+func (g *Generator) drawControl() uint16 {
+	v := 0x007f | uint16(g.rng.IntN(4))<<10 | [4]uint16{0x300, 0x300, 0x200, 0}[g.rng.IntN(4)]
+	if g.rng.IntN(4) == 0 {
+		v &^= uint16(g.rng.Uint32()&g.rng.Uint32()) & 0x3f
+	}
+	return v
 }
 
 // aim makes the memory operand of in lie in memory, and puts data there.
@@ -370,7 +381,7 @@ func (g *Generator) aim(st *interp.State, in *x86.Inst) {
 		}
 	case x86asm.FLDCW, x86asm.FLDENV, x86asm.FRSTOR:
 		if target+8 <= MemAt+MemSize {
-			binary.LittleEndian.PutUint16(st.Mem[0].Data[target-MemAt:], uint16(g.rng.Uint32())&0xf40|0x7f)
+			binary.LittleEndian.PutUint16(st.Mem[0].Data[target-MemAt:], g.drawControl())
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"megabinary.dev/plugins/recompile/internal/lift"
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/x86"
+	"megabinary.dev/sdk/x87"
 )
 
 // Meaning runs cases, lifted: the IR interpreter, or the wasm that the IR is
@@ -29,6 +30,8 @@ type Result struct {
 	Missed uint32
 
 	wasm bool // of a meaning whose memory is larger than the case's
+	// trapped says that wasm stopped where registers need not be in sync.
+	trapped bool
 }
 
 // Interp is the IR interpreter as a Meaning.
@@ -79,7 +82,7 @@ func interpretOn(f *ir.Func, code []byte, st *interp.State) Result {
 	case errors.As(err, &fault):
 		o.Signal = syscall.SIGSEGV
 		return Result{Outcome: o, Missed: fault.Addr}
-	case errors.Is(err, interp.ErrDivide):
+	case errors.Is(err, interp.ErrDivide), errors.Is(err, x87.ErrPending):
 		o.Signal = syscall.SIGFPE
 	case err != nil:
 		return Result{Outcome: o, Err: fmt.Errorf("interpreting % x: %w", code, err)}

@@ -46,7 +46,7 @@ var notInSequences = map[x86asm.Op]bool{
 	x86asm.UD2: true, x86asm.UD1: true, x86asm.UD0: true, x86asm.RET: true, x86asm.CALL: true, x86asm.JMP: true,
 	x86asm.FPREM: true, x86asm.FPREM1: true, x86asm.POPF: true, x86asm.POPFD: true, x86asm.POPFQ: true,
 	x86asm.LEAVE: true, x86asm.ENTER: true,
-	x86asm.VSTMXCSR: true, x86asm.FLDCW: true, x86asm.FLDENV: true, x86asm.FRSTOR: true,
+	x86asm.VSTMXCSR: true,
 }
 
 // code assembles s.
@@ -391,14 +391,25 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 // control puts a value for a control register where in will load one from,
 // unless what comes before it changes that.
 func (g *Generator) control(st *interp.State, in *x86.Inst) {
-	if in.Op != x86asm.LDMXCSR {
-		return
-	}
 	m, i := in.MemArg()
 	if i < 0 {
 		return
 	}
-	if off := address(st, m) - MemAt; off <= MemSize-4 {
-		binary.LittleEndian.PutUint32(st.Mem[0].Data[off:], g.drawMXCSR())
+	off := address(st, m) - MemAt
+	if off > MemSize-16 {
+		return
+	}
+	le, at := binary.LittleEndian, st.Mem[0].Data[off:]
+	switch in.Op {
+	case x86asm.LDMXCSR:
+		le.PutUint32(at, g.drawMXCSR())
+	case x86asm.FLDCW:
+		le.PutUint16(at, g.drawControl())
+	case x86asm.FLDENV, x86asm.FRSTOR:
+		control := g.drawControl()
+		le.PutUint16(at, control)
+		status := uint16(g.rng.Uint32()) & (0x7f40 | control&0x3f) // no pending exception is unmasked
+		le.PutUint16(at[2:], status)                               // in an environment of 16 bits
+		le.PutUint16(at[4:], status)
 	}
 }

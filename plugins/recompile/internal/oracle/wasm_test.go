@@ -251,7 +251,7 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 	switch {
 	case errors.As(err, &trap) && trap.Kind == machine.TrapMemory:
 		o.Signal = syscall.SIGSEGV
-	case errors.As(err, &trap) && trap.Kind == machine.TrapDivide:
+	case errors.As(err, &trap) && (trap.Kind == machine.TrapDivide || trap.Kind == machine.TrapFloat):
 		o.Signal = syscall.SIGFPE
 	case err != nil:
 		return Result{Outcome: o, Err: err, wasm: true}
@@ -264,7 +264,7 @@ func runCase(m machine.Machine, mem *machine.Memory, k *caseKernel, c Case) Resu
 	m.X87().MarshalFXSave(fx[:])
 	o.State.X87.UnmarshalFXSave(fx[:])
 	copy(o.State.Mem[0].Data, data)
-	return Result{Outcome: o, wasm: true}
+	return Result{Outcome: o, wasm: true, trapped: trap != nil}
 }
 
 func contextOf(st *interp.State) *guestabi.Context {
