@@ -88,7 +88,8 @@ type Spec struct {
 	Mounts   []Mount
 	Memory   uint64 // bytes of guest memory per process; 0: kernel.DefaultMemory
 	Limits   map[int]linux.Rlimit
-	Level    exec.Level // "": exec.LevelKnownScripts
+	Level    exec.Level // "": exec.LevelInteractive
+	ExecMode exec.Mode  // "": exec.ModeEnforce
 	Network  Network
 	// Policy is what the container may do; nil: all that its other fields allow.
 	Policy *policy.Policy
@@ -106,6 +107,11 @@ type Spec struct {
 
 	// Audit gets the audit trail, one JSON line in each Write; nil discards.
 	Audit io.Writer
+
+	// Snippets, KeepSnippet and Explain are exec.Options'.
+	Snippets    map[string]bool
+	KeepSnippet func(digest string, code []byte) error
+	Explain     func(exec.Explanation)
 
 	// Hints gets what runs teach of code that the analysis missed, one
 	// artifact.Hint as a line of JSON in each Write; nil discards.
@@ -205,10 +211,8 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 		trail = audit.New(spec.Audit, spec.ID, img.execMap.Root)
 	}
 	spec.usePolicy()
-	if spec.Level == "" {
-		spec.Level = exec.LevelKnownScripts
-	}
-	controller, err := exec.New(img.execMap, spec.Level, trail, v.content)
+	controller, err := exec.New(img.execMap, exec.Options{Level: spec.Level, Mode: spec.ExecMode, Snippets: spec.Snippets,
+		Keep: spec.KeepSnippet, Explain: spec.Explain}, trail, v.content)
 	if err != nil {
 		return nil, fmt.Errorf("starting a container: %w", err)
 	}

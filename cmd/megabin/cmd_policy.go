@@ -23,7 +23,7 @@ func policyOptions() policy.Options {
 
 // execLevels are the exec controller's.
 func execLevels() []string {
-	return []string{string(exec.LevelELFOnly), string(exec.LevelKnownScripts)}
+	return texts(exec.Levels())
 }
 
 // loadPolicy reads the policy that run --policy names; without one it is docker's

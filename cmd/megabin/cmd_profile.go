@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"megabinary.dev/vkernel"
-	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/machine"
 )
 
@@ -28,7 +27,7 @@ type profileFlags struct {
 
 // newProfileCmd returns the command that says where a program's time goes.
 func newProfileCmd(a *app) *cobra.Command {
-	o := profileFlags{run: runFlags{execLevel: string(exec.LevelKnownScripts)}}
+	o := profileFlags{run: runFlags{}}
 	cmd := &cobra.Command{
 		Use:   "profile [flags] IMAGE [COMMAND [ARG...]]",
 		Short: "Run a command in a rebuilt image and say which guest functions took the time",

@@ -23,7 +23,6 @@ import (
 	"megabinary.dev/engine/store"
 	"megabinary.dev/image"
 	"megabinary.dev/vkernel"
-	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/fs/layers"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/net/egress"
@@ -46,9 +45,9 @@ type runFlags struct {
 	audit            string
 	hints            string
 	engine           string
-	execLevel        string
 	policy           string
 	recorder         *policy.Recorder // of policy record
+	exec             execFlags
 	network          string
 	publish          []string
 	egress           []string
@@ -100,8 +99,7 @@ IMAGE is ` + image.Usage + ".",
 	f.StringVar(&o.audit, "audit", "", "write the audit trail to this file")
 	f.StringVar(&o.hints, "hints", "", "append a line to this file for code that was not translated: megabin build --hints takes it")
 	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
-	f.StringVar(&o.execLevel, "exec-level", "",
-		"known-scripts: executed scripts must be in the exec map; elf-only: any script may run (default the policy's, or known-scripts)")
+	o.exec.add(f)
 	f.StringVar(&o.policy, "policy", "", "what the container may do, a YAML file (see megabin policy); without one, docker's seccomp profile is in force")
 	f.StringVar(&o.network, "network", "", "none: loopback only; bridge: an eth0, too (default none, or bridge with --publish or --egress)")
 	f.StringArrayVarP(&o.publish, "publish", "p", nil, "publish a port, [IP:][HOST:]GUEST[/tcp|/udp]")
@@ -335,7 +333,10 @@ func layerSources(s *store.Store, img image.Image, c imageConfig) ([]layers.Sour
 // runSpec joins flags and the image's configuration by docker's rules.
 func (a *app) runSpec(o runFlags, c imageConfig, command []string) (vkernel.Spec, error) {
 	spec := vkernel.Spec{ID: fmt.Sprintf("run-%d", os.Getpid()), Hostname: o.hostname, Dir: o.dir, User: o.user, TTY: o.tty,
-		Level: exec.Level(o.execLevel), Stdout: a.stdout, Stderr: a.stderr}
+		Stdout: a.stdout, Stderr: a.stderr}
+	if err := o.exec.apply(a, &spec); err != nil {
+		return spec, err
+	}
 	entrypoint, cmd := c.Config.Entrypoint, c.Config.Cmd
 	if o.entrypoint != "" {
 		entrypoint, cmd = []string{o.entrypoint}, nil

@@ -25,7 +25,8 @@ func completeFlags() map[string]map[string]completer {
 		"megabin": {settingLogLevel: oneOf("trace", "debug", "info", "warn", "error")},
 		"run": {
 			"engine":     oneOf("compiler", "interpreter"),
-			"exec-level": oneOf(string(exec.LevelKnownScripts), string(exec.LevelELFOnly)),
+			"exec-level": oneOf(texts(exec.Levels())...),
+			"exec-mode":  oneOf(texts(exec.Modes())...),
 			"network":    oneOf("none", "bridge"),
 			"strace":     oneOf(syscallNames()...),
 		},
@@ -65,6 +66,14 @@ func addCompletions(root *cobra.Command) {
 			}
 		}
 	}
+}
+
+func texts[T ~string](all []T) []string {
+	out := make([]string, len(all))
+	for i, v := range all {
+		out[i] = string(v)
+	}
+	return out
 }
 
 // oneOf offers words, or the last of several after commas.

@@ -6,6 +6,7 @@ package exec
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/vkernel/audit"
@@ -28,16 +30,58 @@ const (
 	UseExec        Use = "exec"        // execve and its like
 	UseInterpreter Use = "interpreter" // PT_INTERP, or the program that #! names
 	UseMap         Use = "map"         // mmap or mprotect with PROT_EXEC
+	UseSource      Use = "source"      // open, by an interpreter that takes it for code
 )
 
 // Level says how far control reaches beyond ELF files.
 type Level string
 
-// The levels.
+// The levels. At each, what is executed or mapped as machine code must be in the
+// map.
 const (
-	LevelELFOnly      Level = "elf-only"      // any script may be executed; its interpreter must be known
-	LevelKnownScripts Level = "known-scripts" // executed scripts must be in the map, too
+	// LevelELFOnly lets any script be executed; its interpreter must be known.
+	LevelELFOnly Level = "elf-only"
+	// LevelKnownScripts wants scripts in the map, too: those that are executed,
+	// and every file that an interpreter reads as code. Code without a file (-c,
+	// standard input) is refused, except on the container's own command line.
+	LevelKnownScripts Level = "known-scripts"
+	// LevelInteractive wants scripts that are executed in the map. Other code that
+	// reaches an interpreter runs, and its sha256 is in the audit trail.
+	LevelInteractive Level = "interactive"
 )
+
+// Levels lists the levels.
+func Levels() []Level { return []Level{LevelELFOnly, LevelKnownScripts, LevelInteractive} }
+
+// Mode says what becomes of a refusal.
+type Mode string
+
+// The modes.
+const (
+	ModeEnforce Mode = "enforce"
+	// ModeAudit lets run what can: scripts, code without a file, setuid programs.
+	// The trail has the verdict "would-deny". What has no unit cannot run.
+	ModeAudit Mode = "audit-only"
+	// ModeExplain refuses, and tells Options.Explain why and what to do.
+	ModeExplain Mode = "explain"
+)
+
+// Modes lists the modes.
+func Modes() []Mode { return []Mode{ModeEnforce, ModeAudit, ModeExplain} }
+
+// Options configure a Controller.
+type Options struct {
+	Level Level // "": LevelInteractive
+	Mode  Mode  // "": ModeEnforce
+	// Snippets are the digests (sha256:<hex>) of code without a file that may run
+	// at LevelKnownScripts.
+	Snippets map[string]bool
+	// Keep, if it is not nil, gets all code that is no known file. What it cannot
+	// keep does not run.
+	Keep func(digest string, code []byte) error
+	// Explain is told of refusals in ModeExplain.
+	Explain func(Explanation)
+}
 
 // Identity names one content of one file: it differs after every change of the
 // file's bytes. Decisions are cached under it.
@@ -78,6 +122,15 @@ const (
 	RuleTooLarge    = "exec.too-large"    // larger than anything in the map
 	RuleNotCode     = "exec.not-code"     // neither ELF nor script: ENOEXEC
 	RuleChanged     = "exec.changed"      // changed while it was read
+	RuleTooSlow     = "exec.too-slow"     // could not be read in time
+
+	RuleSource         = "source.known"     // allowed: a file of code that is in the map
+	RuleSourceUnknown  = "source.unknown"   // a file of code that is not: refused, or logged at interactive
+	RuleSourceNoFile   = "source.no-file"   // a pipe or terminal as a file of code
+	RuleSnippet        = "snippet.inline"   // code on a command line or in the environment
+	RuleStdin          = "snippet.stdin"    // code from standard input
+	RuleSnippetKnown   = "snippet.known"    // allowed: Options.Snippets has it
+	RuleSnippetCommand = "snippet.operator" // allowed: on the container's own command line
 )
 
 // Decision is the controller's answer.
@@ -95,6 +148,7 @@ type Decision struct {
 	Pages *pages.Content
 	// Interpreter and InterpreterArg are those of a script's first line.
 	Interpreter, InterpreterArg string
+	possible                    bool // it can run although it may not
 }
 
 // NotCode reports whether execve should answer ENOEXEC instead of EACCES.
@@ -102,22 +156,26 @@ func (d *Decision) NotCode() bool { return d.Rule == RuleNotCode }
 
 // Controller decides for one container. It is safe for concurrent use.
 type Controller struct {
-	level   Level
+	Options
 	byHash  map[string]*artifact.ExecMapEntry
 	largest int64
 	trail   *audit.Log
 	cache   *Cache
+	hashing chan struct{} // holds one value for each file that is being hashed
 }
 
 // New makes a controller over a verified exec map. Cache may be shared between
 // the controllers of many containers.
-func New(m *artifact.ExecMap, level Level, trail *audit.Log, cache *Cache) (*Controller, error) {
-	switch level {
-	case LevelELFOnly, LevelKnownScripts:
-	default:
-		return nil, fmt.Errorf("exec level %q is unknown: use %s or %s", level, LevelELFOnly, LevelKnownScripts)
+func New(m *artifact.ExecMap, o Options, trail *audit.Log, cache *Cache) (*Controller, error) {
+	o.Level, o.Mode = cmp.Or(o.Level, LevelInteractive), cmp.Or(o.Mode, ModeEnforce)
+	if !slices.Contains(Levels(), o.Level) {
+		return nil, fmt.Errorf("exec level %q is unknown: use one of %q", o.Level, Levels())
 	}
-	c := &Controller{level: level, byHash: make(map[string]*artifact.ExecMapEntry, len(m.Entries)), trail: trail, cache: cache}
+	if !slices.Contains(Modes(), o.Mode) {
+		return nil, fmt.Errorf("exec mode %q is unknown: use one of %q", o.Mode, Modes())
+	}
+	c := &Controller{Options: o, byHash: make(map[string]*artifact.ExecMapEntry, len(m.Entries)), trail: trail, cache: cache,
+		hashing: make(chan struct{}, maxHashing)}
 	for i := range m.Entries {
 		e := &m.Entries[i]
 		if _, twice := c.byHash[e.Digest]; twice {
@@ -134,6 +192,13 @@ func New(m *artifact.ExecMap, level Level, trail *audit.Log, cache *Cache) (*Con
 // it. Bytes.
 const maxUnknown = 16 << 20
 
+// maxHashing is how many files of one container are hashed at a time, and maxRead
+// how long reading one may take: a guest cannot make the host hash without end.
+const (
+	maxHashing = 4
+	maxRead    = 20 * time.Second
+)
+
 // Check decides and writes one line to the audit trail. Its error is not a
 // refusal: the file could not be read, or the trail not be written, and then
 // nothing may run either.
@@ -142,17 +207,33 @@ func (c *Controller) Check(ctx context.Context, r Request) (Decision, error) {
 	if err != nil {
 		return Decision{}, fmt.Errorf("checking %s: %w", r.Path, err)
 	}
+	if err := c.settle(&d, r); err != nil {
+		return Decision{}, fmt.Errorf("checking %s: %w", r.Path, err)
+	}
+	return d, nil
+}
+
+// settle writes the decision to the trail, after the mode has had its say.
+func (c *Controller) settle(d *Decision, r Request) error {
 	rec := audit.Record{
 		Event: string(r.Use), PID: r.PID, PPID: r.PPID, UID: r.CallerUID, Subject: r.Subject,
 		Path: r.Path, Object: d.Digest, Args: r.Args, Verdict: "allow", Rule: d.Rule, Reason: d.Reason,
 	}
-	if !d.Allow {
+	switch {
+	case d.Allow:
+	case c.Mode == ModeAudit && d.possible:
+		rec.Verdict, d.Allow = "would-deny", true
+	default:
 		rec.Verdict = "deny"
 	}
 	if err := c.trail.Append(rec); err != nil {
-		return Decision{}, fmt.Errorf("checking %s: %w", r.Path, err)
+		*d = Decision{}
+		return err
 	}
-	return d, nil
+	if !d.Allow && c.Mode == ModeExplain && c.Explain != nil {
+		c.Explain(Explanation{PID: r.PID, Use: r.Use, Path: r.Path, Digest: d.Digest, Rule: d.Rule, Reason: d.Reason, Remedy: Remedy(d.Rule)})
+	}
+	return nil
 }
 
 // Lookup returns the exec map's entry for a digest, or nil.
@@ -163,19 +244,28 @@ func (c *Controller) decide(ctx context.Context, r Request) (Decision, error) {
 	if size > c.largest && size > maxUnknown {
 		return refuse(RuleTooLarge, "", "its %d bytes are more than any file in the exec map has", size), nil
 	}
-	content, shared, digest, err := c.read(ctx, r.File, size)
+	file, err := c.read(ctx, r, size)
+	if errors.Is(err, errTooSlow) {
+		return refuse(RuleTooSlow, "", "reading its %d bytes took longer than %v", size, maxRead), nil
+	}
 	if errors.Is(err, errChanged) {
 		return refuse(RuleChanged, "", "it changed while it was being hashed"), nil
 	}
 	if err != nil {
 		return Decision{}, err
 	}
+	content, digest := file.content, file.digest
 	script := bytes.HasPrefix(content, []byte("#!"))
 	entry := c.byHash[digest]
+	elf := bytes.HasPrefix(content, []byte("\x7fELF"))
 	switch {
+	case r.Use == UseSource:
+		return c.decideSource(content, digest, entry), nil
 	case script && r.Use != UseMap:
-		return c.decideScript(r, content, digest, entry), nil
-	case !bytes.HasPrefix(content, []byte("\x7fELF")) && (entry == nil || r.Use != UseMap):
+		return c.decideScript(content, digest, entry), nil
+	case !elf && r.Use != UseMap:
+		return c.decideText(content, digest, entry), nil
+	case entry == nil && !elf:
 		return refuse(RuleNotCode, digest, "it is neither an ELF file nor a script"), nil
 	case entry == nil:
 		return refuse(RuleUnknownHash, digest, "its hash is not in the exec map: it was not in the image when that was built, or was changed since"), nil
@@ -184,25 +274,53 @@ func (c *Controller) decide(ctx context.Context, r Request) (Decision, error) {
 	case entry.Verdict != artifact.VerdictRun || entry.Unit < 0:
 		return refuse(RuleRefused, digest, "the exec map has no unit for it"), nil
 	}
+	d := Decision{Allow: true, Rule: RuleUnit, Digest: digest, Entry: entry, Unit: entry.Unit, Content: content, Pages: file.pages}
 	if why := checkBinding(entry, r); why != "" {
-		return refuse(RuleBinding, digest, "%s", why), nil
+		d.Allow, d.Rule, d.Reason, d.possible = false, RuleBinding, why, true
 	}
-	return Decision{Allow: true, Rule: RuleUnit, Digest: digest, Entry: entry, Unit: entry.Unit, Content: content, Pages: shared}, nil
+	return d, nil
 }
 
-func (c *Controller) decideScript(r Request, content []byte, digest string, entry *artifact.ExecMapEntry) Decision {
+const unknownScript = "it is a script whose hash is not in the exec map: it was not in the image when that was built, or was changed since"
+
+func (c *Controller) decideScript(content []byte, digest string, entry *artifact.ExecMapEntry) Decision {
 	interp, arg := ParseShebang(content)
+	// A script's own setuid bits never count, as on Linux, so nothing is bound.
+	d := Decision{Allow: true, Rule: RuleScript, Digest: digest, Entry: entry, Unit: -1,
+		Content: content, Interpreter: interp, InterpreterArg: arg}
 	switch {
 	case interp == "":
 		return refuse(RuleNotCode, digest, "its first line names no interpreter")
-	case entry == nil && c.level != LevelELFOnly:
-		return refuse(RuleUnknownHash, digest, "it is a script whose hash is not in the exec map: it was not in the image when that was built, or was changed since")
 	case entry != nil && entry.Verdict == artifact.VerdictRefuse:
 		return refuse(RuleRefused, digest, "%s", entry.Reason)
+	case entry == nil && c.Level != LevelELFOnly:
+		d.Allow, d.Rule, d.Reason, d.possible = false, RuleUnknownHash, unknownScript, true
 	}
-	// A script's own setuid bits never count, as on Linux, so nothing is bound.
-	return Decision{Allow: true, Rule: RuleScript, Digest: digest, Entry: entry, Unit: -1,
-		Content: content, Interpreter: interp, InterpreterArg: arg}
+	return d
+}
+
+// decideText decides on execve of what is neither ELF nor #!. Linux answers
+// ENOEXEC, upon which a shell takes the file for a script: where scripts must be
+// known, one that is not is refused at once.
+func (c *Controller) decideText(content []byte, digest string, entry *artifact.ExecMapEntry) Decision {
+	line, _, _ := bytes.Cut(content[:min(len(content), maxShebang)], []byte("\n"))
+	binary := len(content) == 0 || bytes.IndexByte(line, 0) >= 0
+	if entry == nil && c.Level != LevelELFOnly && c.Mode != ModeAudit && !binary {
+		return refuse(RuleUnknownHash, digest, "%s", unknownScript)
+	}
+	return refuse(RuleNotCode, digest, "it is neither an ELF file nor a script")
+}
+
+// decideSource decides on a file that an interpreter opens as code.
+func (c *Controller) decideSource(content []byte, digest string, entry *artifact.ExecMapEntry) Decision {
+	d := Decision{Allow: true, Rule: RuleSource, Digest: digest, Entry: entry, Unit: -1, Content: content}
+	if entry == nil {
+		d.Rule, d.possible = RuleSourceUnknown, true
+		if d.Allow = c.Level == LevelInteractive; !d.Allow {
+			d.Reason = "an interpreter would run it, and its hash is not in the exec map"
+		}
+	}
+	return d
 }
 
 const privileged = 0o6000 // setuid and setgid
@@ -230,31 +348,46 @@ func refuse(rule, digest, format string, args ...any) Decision {
 var errChanged = errors.New("file changed while it was read")
 
 // Cached returns the content of a file that was read before and has not changed
-// since, or nil.
+// since, if it may run as code, or nil.
 func (c *Controller) Cached(f File) *pages.Content {
 	id, ok := f.Identity()
 	if !ok {
 		return nil
 	}
-	content, _, _ := c.cache.get(id)
-	return content
+	if hit, ok := c.cache.get(id, true); ok {
+		return hit.pages
+	}
+	return nil
 }
 
-// read returns a file's bytes, also as pages if the cache keeps them, and their
-// digest.
-func (c *Controller) read(ctx context.Context, f File, size int64) ([]byte, *pages.Content, string, error) {
+var errTooSlow = errors.New("reading took too long")
+
+// read returns a file's bytes and their digest, and pages of what may run as code;
+// of a file that is not in the map, perhaps only the first bytes.
+func (c *Controller) read(ctx context.Context, r Request, size int64) (*cached, error) {
+	f := r.File
 	id, cacheable := f.Identity()
 	if cacheable {
-		if content, digest, ok := c.cache.get(id); ok {
-			return content.Bytes(), content, digest, nil
+		if hit, ok := c.cache.get(id, r.Use == UseSource); ok {
+			return hit, nil
 		}
+	}
+	select {
+	case c.hashing <- struct{}{}:
+		defer func() { <-c.hashing }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 	content := make([]byte, size)
 	sum := sha256.New()
 	const chunk = 1 << 20
+	start := time.Now()
 	for off := int64(0); off < size; {
 		if err := ctx.Err(); err != nil {
-			return nil, nil, "", err
+			return nil, err
+		}
+		if time.Since(start) > maxRead {
+			return nil, errTooSlow
 		}
 		part := content[off:min(off+chunk, size)]
 		n, err := f.ReadAt(part, off)
@@ -262,21 +395,26 @@ func (c *Controller) read(ctx context.Context, f File, size int64) ([]byte, *pag
 		off += int64(n)
 		if n < len(part) {
 			if err == io.EOF {
-				return nil, nil, "", errChanged // shorter than Size said
+				return nil, errChanged // shorter than Size said
 			}
-			return nil, nil, "", fmt.Errorf("reading: %w", err)
+			return nil, fmt.Errorf("reading: %w", err)
 		}
 	}
 	if after, _ := f.Identity(); f.Size() != size || cacheable && after != id {
-		return nil, nil, "", errChanged
+		return nil, errChanged
 	}
-	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
-	if !cacheable {
-		return content, nil, digest, nil
+	read := &cached{id: id, content: content, digest: "sha256:" + hex.EncodeToString(sum.Sum(nil))}
+	entry := c.byHash[read.digest]
+	if cacheable && entry != nil && entry.Verdict == artifact.VerdictRun {
+		read.pages = pages.Of(content)
+		read.content = read.pages.Bytes()
 	}
-	shared := pages.Of(content)
-	c.cache.put(id, shared, digest)
-	return content, shared, digest, nil
+	if cacheable {
+		kept := *read
+		kept.whole = entry != nil || r.Use == UseSource
+		c.cache.put(&kept)
+	}
+	return read, nil
 }
 
 // maxShebang is BINPRM_BUF_SIZE of Linux: what it reads of a script, in bytes.

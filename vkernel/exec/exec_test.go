@@ -11,7 +11,6 @@ import (
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/vkernel/audit"
-	"megabinary.dev/vkernel/pages"
 )
 
 type memFile struct {
@@ -54,7 +53,7 @@ func controller(t *testing.T, level Level, trail io.Writer) *Controller {
 		{Digest: digestOf(jit), Size: int64(len(jit)), Verdict: artifact.VerdictRefuse, Reason: "it generates code", Unit: -1},
 		{Digest: digestOf(script), Size: int64(len(script)), Verdict: artifact.VerdictScript, Unit: -1},
 	}}
-	c, err := New(m, level, audit.New(trail, "c", m.Root), NewCache(1<<20))
+	c, err := New(m, Options{Level: level}, audit.New(trail, "c", m.Root), NewCache(1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +82,9 @@ func TestCheck(t *testing.T) {
 		{"an unknown script", LevelKnownScripts, Request{Mode: 0o755}, []byte("#!/bin/sh\nrm -rf /\n"), RuleUnknownHash, false},
 		{"an unknown script at elf-only", LevelELFOnly, Request{Mode: 0o755}, []byte("#!/bin/sh\nrm -rf /\n"), RuleScript, true},
 		{"an unknown program at elf-only", LevelELFOnly, Request{Mode: 0o755}, changed, RuleUnknownHash, false},
-		{"text", LevelKnownScripts, Request{Mode: 0o755}, []byte("hello"), RuleNotCode, false},
+		{"text", LevelKnownScripts, Request{Mode: 0o755}, []byte("hello"), RuleUnknownHash, false},
+		{"text at elf-only", LevelELFOnly, Request{Mode: 0o755}, []byte("hello"), RuleNotCode, false},
+		{"bytes", LevelKnownScripts, Request{Mode: 0o755}, []byte("he\x00llo"), RuleNotCode, false},
 		{"nothing", LevelKnownScripts, Request{Mode: 0o755}, nil, RuleNotCode, false},
 		{"mapping a script as code", LevelKnownScripts, Request{Use: UseMap}, script, RuleRefused, false},
 		{"mapping unknown bytes as code", LevelELFOnly, Request{Use: UseMap}, changed, RuleUnknownHash, false},
@@ -196,14 +197,14 @@ func FuzzParseShebang(f *testing.F) {
 }
 
 func TestCacheIsBounded(t *testing.T) {
-	c := NewCache(100)
+	c := NewCache(3000)
 	for i := range uint64(50) {
-		c.put(Identity{Inode: i}, pages.Of(make([]byte, 30)), "d")
+		c.put(&cached{id: Identity{Inode: i}, content: make([]byte, 1000), whole: i%2 == 0})
 	}
-	if c.used > 100 || len(c.byID) != 3 {
+	if c.used > 3000 || len(c.byID) != 3 {
 		t.Fatalf("%d bytes in %d entries", c.used, len(c.byID))
 	}
-	if _, _, ok := c.get(Identity{Inode: 49}); !ok {
+	if _, ok := c.get(Identity{Inode: 49}, false); !ok {
 		t.Fatal("the newest entry is gone")
 	}
 }

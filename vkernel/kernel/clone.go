@@ -45,6 +45,9 @@ func (t *Task) Clone(a CloneArgs) (int, error) {
 	if err := a.check(); err != nil {
 		return 0, err
 	}
+	if a.Flags&linux.CLONE_THREAD == 0 {
+		t.logCode()
+	}
 	child, err := t.newChild(&a)
 	if err != nil {
 		return 0, err
@@ -128,7 +131,7 @@ func (t *Task) newChild(a *CloneArgs) (*Task, error) {
 	if a.Flags&linux.CLONE_VM == 0 || a.Flags&linux.CLONE_VFORK != 0 {
 		child.sig.altStack = t.sig.altStack
 	}
-	child.timerSlack, child.noNewPrivs, child.filter = t.timerSlack, t.noNewPrivs, t.filter
+	child.timerSlack, child.noNewPrivs, child.filter, child.code = t.timerSlack, t.noNewPrivs, t.filter, t.code
 	t.c.addTask(child)
 	return child, nil
 }

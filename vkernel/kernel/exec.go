@@ -28,6 +28,7 @@ type program struct {
 	units   *unitTable
 	entry   guestabi.PC
 	creds   *vfs.Creds
+	watch   *codeWatch // what an interpreter reads as code; nil: it is none
 
 	argStart, argEnd uint64
 	envStart, envEnd uint64
@@ -140,11 +141,10 @@ func (t *Task) check(loc vfs.Location, use exec.Use, name string, args []string)
 	if err != nil {
 		return exec.Decision{}, err
 	}
-	d, err := t.c.cfg.Controller.Check(t.c.ctx, exec.Request{
-		File: codeFile{content, loc.Inode}, Use: use, Path: name, Mode: st.Mode & 0o7777,
-		UID: int(st.UID), GID: int(st.GID), Args: args,
-		PID: t.TGID(), PPID: t.tg.ParentID(), CallerUID: int(t.Creds().UID), Subject: t.tg.ExeDigest(),
-	})
+	request := t.execRequest(name, args)
+	request.File, request.Use = codeFile{content, loc.Inode}, use
+	request.Mode, request.UID, request.GID = st.Mode&0o7777, int(st.UID), int(st.GID)
+	d, err := t.c.cfg.Controller.Check(t.c.ctx, request)
 	switch {
 	case err != nil:
 		t.k.log.Error("a file cannot be checked and does not run", "path", name, "err", err)
@@ -154,9 +154,7 @@ func (t *Task) check(loc vfs.Location, use exec.Use, name string, args []string)
 	case d.NotCode():
 		return d, linux.ENOEXEC
 	default:
-		t.k.log.Warn("refused to run a file", "path", name, "use", string(use), "pid", t.TGID(), "rule", d.Rule,
-			"reason", d.Reason, "digest", d.Digest)
-		return d, linux.EACCES
+		return d, t.refused(name, use, &d)
 	}
 }
 
@@ -259,7 +257,12 @@ func (t *Task) loadFile(f ExecFile, args, env []string) (*program, error) {
 	if len(args) == 0 {
 		args = []string{""} // as Linux since 5.18
 	}
+	t.logCode()
 	r, err := t.resolveProgram(f, args)
+	if err != nil {
+		return nil, err
+	}
+	watch, err := t.askSources(r, env)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +277,7 @@ func (t *Task) loadFile(f ExecFile, args, env []string) (*program, error) {
 	}
 	img.Pages = r.decision.Pages
 	abs := vfs.PathOf(r.loc, t.FS().Root())
-	p := &program{path: abs, digest: r.decision.Digest, comm: r.name, content: r.decision.Content, units: new(unitTable)}
+	p := &program{path: abs, digest: r.decision.Digest, comm: r.name, content: r.decision.Content, units: new(unitTable), watch: watch}
 	p.creds = t.execCreds(r.loc)
 	if err := t.build(p, img, r, env, stackLimit); err != nil {
 		p.release()
@@ -456,7 +459,7 @@ func (t *Task) execCreds(loc vfs.Location) *vfs.Creds {
 func (t *Task) commit(p *program) {
 	oldAS := t.mm.Load()
 	t.mm.Store(p.as)
-	t.machine, t.units = p.machine, p.units
+	t.machine, t.units, t.code = p.machine, p.units, p.watch
 	t.creds.Store(p.creds)
 	t.SetComm(p.comm)
 	t.clearChildTID, t.robustList, t.restart = 0, 0, nil

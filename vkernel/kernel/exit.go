@@ -45,6 +45,7 @@ func (t *Task) ExitGroup(code int) {
 // finish gives up everything that the task has, after it has left the guest for
 // the last time.
 func (t *Task) finish() {
+	t.logCode()
 	t.pauseCPU()
 	as := t.MM()
 	t.exitFutexes()

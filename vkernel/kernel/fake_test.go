@@ -287,7 +287,7 @@ func newWorld(t testing.TB, programs map[string]*script) *world {
 		engine.scripts = append(engine.scripts, s)
 	}
 	log := audit.New(w, "test", "")
-	controller, err := exec.New(m, exec.LevelELFOnly, log, exec.NewCache(1<<20))
+	controller, err := exec.New(m, exec.Options{Level: exec.LevelELFOnly}, log, exec.NewCache(1<<20))
 	if err != nil {
 		t.Fatal(err)
 	}

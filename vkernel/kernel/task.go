@@ -73,6 +73,7 @@ type Task struct {
 	startTime     time.Time
 	timerSlack    uint64
 	noNewPrivs    bool
+	code          *codeWatch // what its interpreter reads as code; nil: it is none
 	keepCaps      bool
 
 	cpuTime  atomic.Int64 // nanoseconds that the task ran, without blocking

@@ -62,6 +62,14 @@ type terminal interface {
 
 // readInto reads once into p, waiting for the first byte.
 func readInto(t *kernel.Task, d *vfs.FileDescription, p []byte) (int, error) {
+	n, err := readOnce(t, d, p)
+	if err == nil && len(p) > 0 {
+		t.HasRead(d, p[:n])
+	}
+	return n, err
+}
+
+func readOnce(t *kernel.Task, d *vfs.FileDescription, p []byte) (int, error) {
 	if tty, ok := d.File().(terminal); ok && d.Readable() {
 		if err := tty.CheckRead(t); err != nil {
 			return 0, err

@@ -113,6 +113,14 @@ func doOpen(t *kernel.Task, fd int32, addr uint64, flags, mode uint32, resolve u
 	if tty, ok := d.File().(interface{ Opened(vfs.IoctlTask) }); ok && flags&linux.O_NOCTTY == 0 {
 		tty.Opened(t)
 	}
+	if flags&(linux.O_PATH|linux.O_ACCMODE) == linux.O_RDONLY {
+		opened, err := t.OpenedFile(d, path)
+		if err != nil {
+			d.DecRef()
+			return 0, err
+		}
+		d = opened
+	}
 	return install(t, d, flags&linux.O_CLOEXEC != 0)
 }
 

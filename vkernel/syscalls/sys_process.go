@@ -68,7 +68,7 @@ func exec(t *kernel.Task, f kernel.ExecFile, argv, envp uint64) (uint64, error) 
 // execveat implements execveat(2).
 func execveat(t *kernel.Task, a kernel.Args) (uint64, error) {
 	flags := a.Uint(4)
-	if flags&^(linux.AT_EMPTY_PATH|linux.AT_SYMLINK_NOFOLLOW) != 0 {
+	if flags&^(linux.AT_EMPTY_PATH|linux.AT_SYMLINK_NOFOLLOW|linux.AT_EXECVE_CHECK) != 0 {
 		return 0, linux.EINVAL
 	}
 	path, err := t.CopyInString(a.Addr(1), linux.PATH_MAX)
@@ -96,6 +96,9 @@ func execveat(t *kernel.Task, a kernel.Args) (uint64, error) {
 		} else {
 			f.At, f.Path = desc.Path(), path
 		}
+	}
+	if flags&linux.AT_EXECVE_CHECK != 0 {
+		return 0, t.CheckExec(f)
 	}
 	return exec(t, f, a.Addr(2), a.Addr(3))
 }
