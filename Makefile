@@ -54,7 +54,7 @@ oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expecte
 SEED ?= 1
 SEEDS ?= 10
 COUNT ?= 1000000
-STATES ?= 2
+STATES ?= 1
 WASM ?= 32
 .PHONY: fuzz-cpu
 fuzz-cpu: deps ## COUNT distinct random sequences of each of SEEDS seeds from SEED on, on STATES states, on the real CPU and through us, one of WASM as wasm too

@@ -22,7 +22,7 @@ func (in *Inst) Accesses(gpr *[16]uint64, fsBase, gsBase uint64) []Access {
 			out = append(out, Access{in.effective(m, gpr, fsBase, gsBase), in.ArgSize(i), i == 0 && !readsOnly[in.Op]})
 		}
 	}
-	const rsp, rbp = 4, 5
+	const rsp, rbp, rdi = 4, 5, 7
 	switch in.Op {
 	case x86asm.PUSH, x86asm.CALL, x86asm.PUSHF, x86asm.PUSHFQ, x86asm.ENTER:
 		out = append(out, Access{gpr[rsp] - 8, 8, true})
@@ -30,6 +30,10 @@ func (in *Inst) Accesses(gpr *[16]uint64, fsBase, gsBase uint64) []Access {
 		out = append([]Access{{gpr[rsp], 8, false}}, out...)
 	case x86asm.LEAVE:
 		out = append(out, Access{gpr[rbp], 8, false})
+	case x86asm.MASKMOVQ:
+		out = append(out, Access{gpr[rdi], 8, true})
+	case x86asm.MASKMOVDQU, x86asm.VMASKMOVDQU:
+		out = append(out, Access{gpr[rdi], 16, true})
 	}
 	return out
 }

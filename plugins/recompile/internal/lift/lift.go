@@ -22,7 +22,20 @@ type Options struct {
 	MaxCodeBytes int
 	// CPU is the processor that the guest sees: what it does not have faults.
 	CPU guestabi.CPU
+	// Only asks for one of the meanings that a function has where MXCSR matters.
+	Only Meaning
 }
+
+// Meaning is how a function depends on MXCSR.
+type Meaning uint8
+
+// The meanings. A function that is lifted both ways has the careful one as its
+// ir.Func.Careful.
+const (
+	Both    Meaning = iota
+	Plain           // as MXCSR is at the start of a process
+	Careful         // whatever MXCSR is
+)
 
 // DefaultMaxCodeBytes is far above any function of a real program: the largest
 // seen is about 1 MiB.
@@ -51,7 +64,10 @@ func Func(p *programpb.Program, fn *programpb.Function, code CodeFunc, opts Opti
 // Bytes lifts code that lies at pc as one function, for a processor that has
 // every instruction of the table: straight-line code or code with jumps inside.
 // Control that reaches its end leaves to pc + len(code).
-func Bytes(code []byte, pc uint64) (*ir.Func, error) {
+func Bytes(code []byte, pc uint64) (*ir.Func, error) { return BytesOnly(code, pc, Both) }
+
+// BytesOnly is Bytes for one meaning.
+func BytesOnly(code []byte, pc uint64, only Meaning) (*ir.Func, error) {
 	src := source{name: "bytes", start: pc, isBad: func(uint64) bool { return false }, blocks: sweep(code, pc)}
 	f, report, err := src.lift(func(addr uint64, n int) []byte {
 		if addr < pc || addr-pc > uint64(len(code)) {
@@ -59,7 +75,7 @@ func Bytes(code []byte, pc uint64) (*ir.Func, error) {
 		}
 		rest := code[addr-pc:]
 		return rest[:min(n, len(rest))]
-	}, Options{CPU: guestabi.CPUv3})
+	}, Options{CPU: guestabi.CPUv3, Only: only})
 	if err != nil {
 		return nil, err
 	}
@@ -188,8 +204,8 @@ func (s *source) lift(code CodeFunc, opts Options) (*ir.Func, *Report, error) {
 	})
 	blocks = splitAtMXCSR(blocks, code)
 	report := &Report{Unsupported: map[string]int{}}
-	f, depends := s.meaning(blocks, code, opts, false, report)
-	if depends {
+	f, depends := s.meaning(blocks, code, opts, opts.Only == Careful, report)
+	if depends && opts.Only == Both {
 		f.Careful, _ = s.meaning(blocks, code, opts, true, &Report{Unsupported: map[string]int{}})
 	}
 	return f, report, nil

@@ -252,23 +252,55 @@ func liftPop(l *Lifter, in x86.Inst) error {
 	return nil
 }
 
-// liftEnter knows no nesting level but 0, which is all that compilers use.
+// liftEnter makes a stack frame. At nesting level n it copies the n-1 frame
+// pointers below that of the caller, and adds its own.
 func liftEnter(l *Lifter, in x86.Inst) error {
-	size, _ := in.Args[0].(x86asm.Imm)
-	if level, ok := in.Args[1].(x86asm.Imm); !ok || level&31 != 0 || in.DataSize == 16 {
-		return l.unsupported("nesting level or operand size")
+	size, ok := in.Args[0].(x86asm.Imm)
+	nesting, ok2 := in.Args[1].(x86asm.Imm)
+	if !ok || !ok2 {
+		return l.unsupported("operands")
 	}
-	l.push(l.getReg(guestabi.RBP), 64)
-	l.setReg(guestabi.RBP, l.getReg(guestabi.RSP))
-	l.setReg(guestabi.RSP, l.opImm(ir.I32Sub, l.getReg(guestabi.RBP), int64(uint16(size))))
+	w, bytes := 64, int32(8)
+	if in.DataSize == 16 {
+		w, bytes = 16, 2
+	}
+	level := int32(nesting & 31)
+	rsp, rbp := l.getReg(guestabi.RSP), l.getReg(guestabi.RBP)
+	at, from := l.wrap(rsp), l.wrap(rbp)
+	truncated := func(v ir.Value) ir.Value {
+		if w == 16 {
+			return l.wrap(v)
+		}
+		return v
+	}
+	l.store(storeOp(w), at, -bytes, truncated(rbp))
+	frame := l.opImm(ir.I32Sub, rsp, int64(bytes))
+	for i := int32(1); i < level; i++ {
+		l.store(storeOp(w), at, -bytes*(i+1), l.load(loadOp(w), from, -bytes*i))
+	}
+	if level > 0 {
+		l.store(storeOp(w), at, -bytes*(level+1), truncated(frame))
+		rsp = l.opImm(ir.I32Sub, rsp, int64(bytes*(level+1)))
+	} else {
+		rsp = frame
+	}
+	if w == 16 {
+		l.setGPR(x86asm.BP, l.wrap(frame))
+	} else {
+		l.setReg(guestabi.RBP, frame)
+	}
+	l.setReg(guestabi.RSP, l.opImm(ir.I32Sub, rsp, int64(uint16(size))))
 	return nil
 }
 
 func liftLeave(l *Lifter, in x86.Inst) error {
-	if in.DataSize == 16 {
-		return l.unsupported("operand size")
-	}
 	frame := l.getReg(guestabi.RBP)
+	if in.DataSize == 16 {
+		saved := l.load(ir.I32Load16U, l.wrap(frame), 0)
+		l.setReg(guestabi.RSP, l.opImm(ir.I32Add, frame, 2))
+		l.setGPR(x86asm.BP, saved)
+		return nil
+	}
 	saved := l.load(ir.I64Load, l.wrap(frame), 0)
 	l.setReg(guestabi.RSP, l.opImm(ir.I32Add, frame, 8))
 	l.setReg(guestabi.RBP, saved)

@@ -26,7 +26,7 @@ import (
 // through all passes and wazero's compiler. The environment chooses, besides
 // what fuzzSettings reads: FUZZ_COUNT, how many sequences (else ORACLE_TIME,
 // 60 s by default), FUZZ_SEEDS, of how many seeds from ORACLE_SEED on (1),
-// FUZZ_STATES, on how many states each runs (2), and FUZZ_WASM, of how many
+// FUZZ_STATES, on how many states each runs (1), and FUZZ_WASM, of how many
 // sequences one is compiled (8).
 func TestFuzz(t *testing.T) {
 	cpu := startCPU(t)
@@ -41,7 +41,7 @@ func TestFuzz(t *testing.T) {
 		}
 	}
 	c := &campaign{t: t, cpu: cpu, wasm: &wasmMachine{name: "compiled wasm"}, seen: map[uint64]struct{}{},
-		every: fuzzNumber(t, "FUZZ_WASM", 8), states: min(fuzzNumber(t, "FUZZ_STATES", 2), maxRecords)}
+		every: fuzzNumber(t, "FUZZ_WASM", 8), states: min(fuzzNumber(t, "FUZZ_STATES", 1), maxRecords)}
 	count, seeds := fuzzNumber(t, "FUZZ_COUNT", 0), fuzzNumber(t, "FUZZ_SEEDS", 1)
 	start := time.Now()
 	c.g = NewGenerator(seed, func(op x86asm.Op) bool { return wanted(op) && !approximate[op] && !foreign(op) && !notInSequences[op] })
@@ -201,7 +201,11 @@ func (c *campaign) trial(first int) (trial, bool) {
 		return t, false
 	}
 	var err error
-	if t.fn, err = lift.Bytes(t.code, CodeAt); err != nil {
+	only := lift.Plain
+	if s.careful {
+		only = lift.Careful
+	}
+	if t.fn, err = lift.BytesOnly(t.code, CodeAt, only); err != nil {
 		var unsupported *lift.UnsupportedError
 		if !errors.As(err, &unsupported) {
 			c.t.Fatalf("% x: %v", t.code, err)

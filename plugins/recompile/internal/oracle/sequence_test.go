@@ -26,6 +26,8 @@ type item struct {
 // are jumped over, the last loop of which may run several times.
 type sequence struct {
 	items []item
+	// careful says that MXCSR matters.
+	careful bool
 	// A loop of loopLen items from loopAt on, counted in loopReg; 0: none.
 	loopAt, loopLen int
 }
@@ -125,6 +127,10 @@ func (g *Generator) sequence() *sequence {
 				continue
 			}
 			size += len(it.code) + 2
+		}
+		s.careful = s.has(x86asm.STMXCSR) || s.has(x86asm.LDMXCSR) || g.rng.IntN(2) == 0
+		if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
+			s.careful = false // VEX forms have no careful meaning
 		}
 		if n := len(s.items); n > 0 {
 			if g.rng.IntN(4) == 0 {
@@ -348,11 +354,9 @@ func (g *Generator) supported(in x86.Inst, t []byte) bool {
 // counters.
 func (g *Generator) sequenceState(s *sequence) *interp.State {
 	st := g.state()
-	if (s.has(x86asm.STMXCSR) || s.has(x86asm.LDMXCSR)) && st.Regs[guestabi.MXCSR].Lo>>guestabi.MXCSRCareful == 0 {
+	st.Regs[guestabi.MXCSR].Lo = guestabi.MXCSRInit
+	if s.careful {
 		g.mxcsr(st)
-	}
-	if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
-		st.Regs[guestabi.MXCSR].Lo = guestabi.MXCSRInit // VEX forms have no careful meaning
 	}
 	if s.has(x86asm.DPPS) || s.has(x86asm.DPPD) {
 		// In which order its products raise exceptions is the processor's own,
