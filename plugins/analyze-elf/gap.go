@@ -26,6 +26,10 @@ func (a *analysis) plausible(i uint32, gap bool) bool {
 		if len(b) < 2 || b[0] == 0 && b[1] == 0 {
 			return false
 		}
+		if n := a.plain(b); n > 0 {
+			i += uint32(n)
+			continue
+		}
 		in, err := a.decode(i)
 		if n := layoutOf(err); n > 0 && gap {
 			i += uint32(n)

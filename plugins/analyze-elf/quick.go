@@ -297,6 +297,30 @@ func (t *formTable) quick(b []byte, absolute bool) (q quick, ok bool) {
 	return q, true
 }
 
+// plain returns the length of the instruction at the start of b if that is a
+// common one that only goes on to the next, else 0. None of them is rare in code
+// (RCL and RCR are).
+func (c *code) plain(b []byte) uint8 {
+	q, ok := c.forms.quick(b, false)
+	if !ok || q.kind != kindPlain || isRotate(b) {
+		return 0
+	}
+	return q.length
+}
+
+// isRotate reports whether b may begin with a shift or rotation, of which RCL and
+// RCR are some.
+func isRotate(b []byte) bool {
+	op := b[0]
+	if op == 0x66 {
+		op, b = b[1], b[1:]
+	}
+	if op&0xf0 == 0x40 {
+		op = b[1]
+	}
+	return op == 0xc0 || op == 0xc1 || op >= 0xd0 && op <= 0xd3
+}
+
 // quickKind returns the kind of a known opcode.
 func quickKind(long bool, op, reg byte) kind {
 	switch {

@@ -73,6 +73,14 @@ func (t *trial) follow(i uint32, apart bool) bool {
 		case len(b) < 2, b[0] == 0 && b[1] == 0, t.covered[i] != 0, t.overlaps(i), !t.inText(i):
 			return false
 		}
+		if n := t.plain(b); n > 0 {
+			t.lengths[i] = n
+			i += uint32(n)
+			if len(t.lengths) >= maxTrial {
+				return true
+			}
+			continue
+		}
 		in, err := t.decode(i)
 		if n := layoutOf(err); n > 0 {
 			t.lengths[i], t.odd = n, true

@@ -155,13 +155,13 @@ func bounds(p *programpb.Program) (low, high uint32, err error) {
 // dispatcher's size grows with them.
 const maxCode = 1 << 30
 
-// each runs do for each index below n, several at a time, until the context is
-// cancelled, and joins the errors in the order of the indices.
-func (r *recompilation) each(n int, do func(i int) error) error {
+// each runs do for each index below n, by several workers at a time, until the
+// context is cancelled, and joins the errors in the order of the indices.
+func (r *recompilation) each(n int, do func(worker, i int) error) error {
 	errs := make([]error, n)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range r.workers {
+	for worker := range r.workers {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
@@ -170,7 +170,7 @@ func (r *recompilation) each(n int, do func(i int) error) error {
 				if i >= n || r.ctx.Err() != nil {
 					return
 				}
-				errs[i] = do(i)
+				errs[i] = do(worker, i)
 			}
 		}()
 	}
@@ -184,17 +184,20 @@ func (r *recompilation) each(n int, do func(i int) error) error {
 func (r *recompilation) lift() error {
 	n := len(r.selected)
 	r.funcs, r.reports = make([]*ir.Func, n), make([]*lift.Report, n)
-	err := r.each(n, func(i int) (err error) {
+	scratch := make([]lift.Scratch, r.workers)
+	contexts := make([]pass.Context, r.workers)
+	err := r.each(n, func(worker, i int) (err error) {
 		fn := r.selected[i]
+		opts := lift.Options{CPU: r.opts.CPU, Scratch: &scratch[worker]}
+		if !r.opts.NoOpt {
+			opts.Finish = contexts[worker].Prepare
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				err = fmt.Errorf("lifting %s at %#x: %v", fn.GetName(), fn.GetStart(), p)
 			}
 		}()
-		r.funcs[i], r.reports[i], err = lift.Func(r.p, fn, r.image.code, lift.Options{CPU: r.opts.CPU})
-		if err == nil {
-			clip(r.funcs[i])
-		}
+		r.funcs[i], r.reports[i], err = lift.Func(r.p, fn, r.image.code, opts)
 		return err
 	})
 	if err == nil {
@@ -203,24 +206,18 @@ func (r *recompilation) lift() error {
 	return err
 }
 
-// clip gives up the room that the instructions of f have grown into: the IR of
-// all functions is in memory at a time.
-func clip(f *ir.Func) {
-	for _, b := range f.Blocks {
-		if cap(b.Insts) > len(b.Insts)+len(b.Insts)/8 {
-			b.Insts = append(make([]ir.Inst, 0, len(b.Insts)), b.Insts...)
-		}
-	}
-}
-
 func (r *recompilation) optimise() error {
-	c := &pass.Context{Flags: pass.AllFlags()}
+	flags := pass.AllFlags()
 	if !r.opts.NoOpt {
-		c.Flags = pass.Summarize(r.funcs)
+		flags = pass.Summarize(r.funcs)
+	}
+	contexts := make([]pass.Context, r.workers)
+	for i := range contexts {
+		contexts[i].Flags = flags
 	}
 	n := len(r.funcs)
-	return r.each(n, func(i int) error {
-		f := r.funcs[i]
+	return r.each(n, func(worker, i int) error {
+		c, f := &contexts[worker], r.funcs[i]
 		o := r.passes
 		o.RequiredOnly = o.RequiredOnly || r.opts.Plain != nil && r.opts.Plain(f.PC)
 		o.Trace = r.opts.After

@@ -1,6 +1,8 @@
 package guestabi
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"megabinary.dev/sdk/wasm"
@@ -58,6 +60,24 @@ func HelperFunc(name string) (f Func, module string, ok bool) {
 	h, ok := helpers()[name]
 	return h.Func, h.module, ok
 }
+
+// HelperNumber returns the number of a function that translated code may call:
+// its place among all of them by name, for tables in memory only.
+func HelperNumber(name string) (int, bool) {
+	return slices.BinarySearchFunc(numbered(), name, func(f Func, name string) int { return cmp.Compare(f.Name, name) })
+}
+
+// HelperNumbered returns the function with a number of HelperNumber.
+func HelperNumbered(n int) *Func { return &numbered()[n] }
+
+var numbered = sync.OnceValue(func() []Func {
+	var all []Func
+	for _, h := range helpers() {
+		all = append(all, h.Func)
+	}
+	slices.SortFunc(all, func(f, g Func) int { return cmp.Compare(f.Name, g.Name) })
+	return all
+})
 
 type helper struct {
 	Func

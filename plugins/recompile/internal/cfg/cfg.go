@@ -2,7 +2,10 @@
 // order in which every loop is contiguous, with the loops that it holds.
 package cfg
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // Loop is a strongly connected part of a graph, at its level of nesting.
 type Loop struct {
@@ -55,17 +58,28 @@ type builder struct {
 	index, low []int
 	on         []bool
 	count      int
+	stack      []int
+	frames     []frame
 }
+
+// frame is a node whose edges are being followed, and the next of these.
+type frame struct{ v, next int }
 
 // Build orders the nodes that can be reached from roots. The first root is the
 // function's start; the others may be entered from outside too, but do not make
 // a loop irreducible: control is routed to them through the loops' headers.
 func Build(succ [][]int, roots []int) *Layout {
 	n := len(succ)
-	b := &builder{succ: succ, region: make([]int, n), cut: make([]bool, n), soft: make([]bool, n)}
-	b.comp, b.index, b.low, b.on = make([]int, n), make([]int, n), make([]int, n), make([]bool, n)
-	b.Pos = make([]int, n)
-	b.In = make([]int, n)
+	b := &builder{succ: succ}
+	ints := make([]int, 7*n)
+	for _, to := range []*[]int{&b.region, &b.comp, &b.index, &b.low, &b.Pos, &b.In, &b.Order} {
+		*to, ints = ints[:n:n], ints[n:]
+	}
+	b.Order = b.Order[:0]
+	bools := make([]bool, 3*n)
+	for _, to := range []*[]bool{&b.cut, &b.soft, &b.on} {
+		*to, bools = bools[:n:n], bools[n:]
+	}
 	for i := range n {
 		b.Pos[i], b.In[i] = -1, -1
 	}
@@ -234,12 +248,8 @@ func contains(list []int, v int) bool {
 // be reached from roots, in reverse topological order (Tarjan, without
 // recursion).
 func (b *builder) components(roots []int, region int) [][]int {
-	type frame struct{ v, next int }
-	var (
-		comps  [][]int
-		stack  []int
-		frames []frame
-	)
+	var comps [][]int
+	stack, frames := b.stack[:0], b.frames[:0]
 	index, low, on := b.index, b.low, b.on
 	push := func(v int) {
 		b.count++
@@ -277,18 +287,19 @@ func (b *builder) components(roots []int, region int) [][]int {
 			if low[v] != index[v] {
 				continue
 			}
-			var c []int
-			for {
-				w := stack[len(stack)-1]
-				stack = stack[:len(stack)-1]
-				on[w] = false
-				c = append(c, w)
-				if w == v {
-					break
-				}
+			first := len(stack) - 1
+			for stack[first] != v {
+				first--
 			}
+			c := slices.Clone(stack[first:])
+			slices.Reverse(c)
+			for _, w := range c {
+				on[w] = false
+			}
+			stack = stack[:first]
 			comps = append(comps, c)
 		}
 	}
+	b.stack, b.frames = stack, frames
 	return comps
 }

@@ -9,8 +9,8 @@ import (
 
 // guestHelper runs a function of module guest.
 func guestHelper(m *machine, in *ir.Inst) ([]Val, bool) {
-	arg := func(i int) Val { return m.vals[in.List[i]] }
-	switch in.Helper {
+	arg := func(i int) Val { return m.vals[in.HelperArg(i)] }
+	switch in.Helper().Name {
 	case guestabi.FuncFMAF64x2:
 		x, y, z := arg(0), arg(1), arg(2)
 		return []Val{{guestabi.FMA64(x.Lo, y.Lo, z.Lo), guestabi.FMA64(x.Hi, y.Hi, z.Hi)}}, true

@@ -17,11 +17,11 @@ func callHelper(m *machine, in *ir.Inst) (Val, error) {
 		m.keep(out)
 		return Val{}, nil
 	}
-	args := make([]uint64, len(in.List))
-	for i, v := range in.List {
-		args[i] = m.vals[v].Lo
+	args := make([]uint64, in.HelperArgs())
+	for i := range args {
+		args[i] = m.vals[in.HelperArg(i)].Lo
 	}
-	res, err := m.st.helper(in.Helper, args)
+	res, err := m.st.helper(in.Helper().Name, args)
 	if err != nil {
 		return Val{}, err
 	}

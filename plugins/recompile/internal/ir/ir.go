@@ -47,18 +47,72 @@ type BlockID int32
 // NoBlock is the absence of a block.
 const NoBlock BlockID = -1
 
-// Inst is one instruction. Which fields count is in the row of its Op.
+// Inst is one instruction. Which fields count is in the row of its Op. It holds
+// no pointers: the garbage collector need not look at instructions, which are
+// most of what is allocated.
 type Inst struct {
-	Op     Op
-	Type   Type // type of the result, Void if none
-	Reg    Reg
-	Args   [3]Value
-	Imm    int64
-	Imm2   int64
-	PC     uint32 // link-time address of the guest instruction
-	SP     StackPos
-	Helper string // Op Helper: name of the function, see guestabi.HelperFunc
-	List   []Value
+	Op   Op
+	Type Type // type of the result, Void if none
+	Reg  Reg  // Op Helper: see SetHelper
+	Args [3]Value
+	Imm  int64
+	Imm2 int64
+	PC   uint32 // link-time address of the guest instruction
+	SP   StackPos
+}
+
+// MaxHelperArgs is how many arguments an Op Helper has room for.
+const MaxHelperArgs = 7
+
+// SetHelper makes in call the function called name, see guestabi.HelperFunc,
+// with these arguments. It reports whether there is such a function that takes
+// so many. (Arguments beyond the third are packed into the immediates.)
+func (in *Inst) SetHelper(name string, args []Value) bool {
+	n, ok := guestabi.HelperNumber(name)
+	if !ok || len(args) > MaxHelperArgs || len(args) != len(guestabi.HelperNumbered(n).Params) {
+		return false
+	}
+	in.Reg, in.Imm, in.Imm2 = Reg(n), 0, 0
+	for i, a := range args {
+		in.setHelperArg(i, a)
+	}
+	return true
+}
+
+// Helper returns the function that an Op Helper calls.
+func (in *Inst) Helper() *guestabi.Func { return guestabi.HelperNumbered(int(in.Reg)) }
+
+// HelperArgs returns the number of arguments of an Op Helper.
+func (in *Inst) HelperArgs() int { return len(in.Helper().Params) }
+
+// HelperArg returns argument number i of an Op Helper.
+func (in *Inst) HelperArg(i int) Value {
+	switch {
+	case i < 3:
+		return in.Args[i]
+	case i < 5:
+		return Value(in.Imm >> (32 * (i - 3)))
+	}
+	return Value(in.Imm2 >> (32 * (i - 5)))
+}
+
+func (in *Inst) setHelperArg(i int, v Value) {
+	put := func(to *int64, shift int) { *to = *to&^(0xffff_ffff<<shift) | int64(uint32(v))<<shift }
+	switch {
+	case i < 3:
+		in.Args[i] = v
+	case i < 5:
+		put(&in.Imm, 32*(i-3))
+	default:
+		put(&in.Imm2, 32*(i-5))
+	}
+}
+
+// MapHelperArgs replaces each argument of an Op Helper by what do makes of it.
+func (in *Inst) MapHelperArgs(do func(Value) Value) {
+	for i := range in.HelperArgs() {
+		in.setHelperArg(i, do(in.HelperArg(i)))
+	}
 }
 
 // Block is a basic block.
@@ -266,6 +320,36 @@ type Func struct {
 	Careful *Func
 }
 
+// Edges returns, for each block of f, the blocks that its terminator goes to, by
+// slot.
+func Edges(f *Func) [][]int {
+	n := 0
+	for _, b := range f.Blocks {
+		n += 2 + len(b.Term.Known)
+	}
+	all := make([]int, 0, n)
+	edges := make([][]int, len(f.Blocks))
+	for i, b := range f.Blocks {
+		first := len(all)
+		switch t := &b.Term; t.Kind {
+		case TermJump:
+			all = append(all, int(t.To))
+		case TermBranch:
+			all = append(all, int(t.To), int(t.Else))
+		case TermIndirect:
+			for _, k := range t.Known {
+				all = append(all, int(k))
+			}
+		case TermCall, TermSyscall:
+			if t.To != NoBlock {
+				all = append(all, int(t.To))
+			}
+		}
+		edges[i] = all[first:len(all):len(all)]
+	}
+	return edges
+}
+
 // NewBlock appends an empty block to f.
 func (f *Func) NewBlock(pc uint32) *Block {
 	b := &Block{ID: BlockID(len(f.Blocks)), PC: pc}
@@ -390,7 +474,12 @@ func (b *Builder) Helper(name string, args ...Value) []Value {
 			panic(fmt.Sprintf("BUG: helper %s: argument %d has type %#x", name, i, b.TypeOf(a)))
 		}
 	}
-	call := b.Emit(Inst{Op: Helper, Type: Void, Helper: name, List: args})
+	in := Inst{Op: Helper, Type: Void, PC: b.PC, Args: [3]Value{None, None, None}}
+	if !in.SetHelper(name, args) {
+		panic("BUG: no room for the arguments of helper " + name)
+	}
+	b.Block.Insts = append(b.Block.Insts, in)
+	call := Value(len(b.Block.Insts) - 1)
 	var results []Value
 	for i, t := range f.Results {
 		b.Block.Insts = append(b.Block.Insts, Inst{Op: Result, Type: t, Imm: int64(i), PC: b.PC, Args: [3]Value{call, None, None}})

@@ -220,13 +220,16 @@ func (p *parser) helper(in Inst, w []string) error {
 	if len(w) == 0 {
 		return fmt.Errorf("helper without a name")
 	}
-	in.Helper = w[0]
+	var args []Value
 	for _, s := range w[1:] {
 		v, err := p.value(s)
 		if err != nil {
 			return err
 		}
-		in.List = append(in.List, v)
+		args = append(args, v)
+	}
+	if !in.SetHelper(w[0], args) {
+		return fmt.Errorf("no helper called %q takes %d arguments", w[0], len(args))
 	}
 	p.b.Insts = append(p.b.Insts, in)
 	return nil

@@ -90,9 +90,9 @@ func (in *Inst) Text(v Value) string {
 	s.WriteString(row.Name)
 	switch in.Op {
 	case Helper:
-		s.WriteString(" " + in.Helper)
-		for _, a := range in.List {
-			fmt.Fprintf(&s, " v%d", a)
+		s.WriteString(" " + in.Helper().Name)
+		for i := range in.HelperArgs() {
+			fmt.Fprintf(&s, " v%d", in.HelperArg(i))
 		}
 		return s.String()
 	case Result:

@@ -3,8 +3,6 @@ package ir
 import (
 	"errors"
 	"fmt"
-
-	"megabinary.dev/sdk/guestabi"
 )
 
 // Verify checks that f is well-formed: values are defined before use in the
@@ -125,23 +123,15 @@ func (v *verifier) helper(b *Block, i int) {
 		}
 		call = &b.Insts[c]
 	}
-	k, _, ok := guestabi.HelperFunc(call.Helper)
-	if !ok {
-		v.fault(b, "v%d: no helper called %q", i, call.Helper)
-		return
-	}
+	k := call.Helper()
 	if in.Op == Result {
 		if in.Imm < 0 || int(in.Imm) >= len(k.Results) || in.Type != k.Results[in.Imm] {
 			v.fault(b, "v%d: helper %s has no result %d of type %#x", i, k.Name, in.Imm, in.Type)
 		}
 		return
 	}
-	if len(in.List) != len(k.Params) {
-		v.fault(b, "v%d: helper %s takes %d arguments, not %d", i, k.Name, len(k.Params), len(in.List))
-		return
-	}
-	for j, a := range in.List {
-		if t, ok := v.typeOf(b, i, a); ok && t != k.Params[j] {
+	for j, want := range k.Params {
+		if t, ok := v.typeOf(b, i, in.HelperArg(j)); ok && t != want {
 			v.fault(b, "v%d: argument %d of helper %s has type %#x", i, j, k.Name, t)
 		}
 	}

@@ -3,6 +3,7 @@ package lift
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
@@ -24,6 +25,17 @@ type Options struct {
 	CPU guestabi.CPU
 	// Only asks for one of the meanings that a function has where MXCSR matters.
 	Only Meaning
+	// Finish, if it is not nil, is called with each block that has its
+	// terminator, and may remove instructions.
+	Finish func(b *ir.Block)
+	// Scratch, if it is not nil, is used by one Func at a time.
+	Scratch *Scratch
+}
+
+// Scratch is memory that Func uses again.
+type Scratch struct {
+	decoded []x86.Inst
+	block   []ir.Inst // instructions of the block that is being lifted
 }
 
 // Meaning is how a function depends on MXCSR.
@@ -203,35 +215,73 @@ func (s *source) lift(code CodeFunc, opts Options) (*ir.Func, *Report, error) {
 		return blocks[i].start < blocks[j].start
 	})
 	blocks = splitAtMXCSR(blocks, code)
+	if opts.Scratch == nil {
+		opts.Scratch = new(Scratch)
+	}
+	decoded := decodeAll(blocks, code, opts.Scratch)
 	report := &Report{Unsupported: map[string]int{}}
-	f, depends := s.meaning(blocks, code, opts, opts.Only == Careful, report)
+	f, depends := s.meaning(blocks, decoded, opts, opts.Only == Careful, report)
 	if depends && opts.Only == Both {
-		f.Careful, _ = s.meaning(blocks, code, opts, true, &Report{Unsupported: map[string]int{}})
+		f.Careful, _ = s.meaning(blocks, decoded, opts, true, &Report{Unsupported: map[string]int{}})
 	}
 	return f, report, nil
 }
 
+// listing is the instructions of a guest block up to its end, or to one that
+// cannot be decoded, whose bytes are bad.
+type listing struct {
+	insts []x86.Inst
+	bad   []byte
+	err   error
+}
+
+func decodeAll(blocks []span, code CodeFunc, scratch *Scratch) []listing {
+	insts := scratch.decoded[:0]
+	ends := make([]int, len(blocks))
+	out := make([]listing, len(blocks))
+	for i, b := range blocks {
+		for at, end := b.start, b.start+uint64(b.size); at < end; {
+			bytes := code(at, maxInstLen)
+			in, err := x86.Decode(bytes, at)
+			if err != nil {
+				out[i].bad, out[i].err = bytes, err
+				break
+			}
+			insts = append(insts, in)
+			at = in.Next()
+		}
+		ends[i] = len(insts)
+	}
+	scratch.decoded = insts
+	for i, first := 0, 0; i < len(out); i++ {
+		out[i].insts = insts[first:ends[i]]
+		first = ends[i]
+	}
+	return out
+}
+
 // meaning lifts the blocks, with the careful meaning of what depends on MXCSR if
 // that is asked for. It reports whether anything does.
-func (s *source) meaning(blocks []span, code CodeFunc, opts Options, careful bool, report *Report) (f *ir.Func, depends bool) {
+func (s *source) meaning(blocks []span, decoded []listing, opts Options, careful bool, report *Report) (f *ir.Func, depends bool) {
 	f = &ir.Func{Name: s.name, PC: uint32(s.start)}
 	l := &Lifter{b: ir.Builder{Func: f}, table: table(opts.CPU), targets: map[uint64]ir.BlockID{}, isBad: s.isBad,
-		preds: map[uint64]predecessor{}, atEnd: map[uint64]origin{}, isCareful: careful}
+		preds: map[uint64]predecessor{}, atEnd: map[uint64]origin{}, isCareful: careful,
+		finish: opts.Finish, scratch: opts.Scratch}
 	for _, b := range blocks {
 		nb := f.NewBlock(uint32(b.start))
 		nb.Entry = b.entry || b.start == s.start
 		l.targets[b.start] = nb.ID
 	}
-	l.findPredecessors(blocks, code)
-	for _, b := range blocks {
-		l.liftBlock(b, code, report)
+	l.findPredecessors(blocks, decoded)
+	for i, b := range blocks {
+		l.liftBlock(b, &decoded[i], report)
 	}
 	return f, l.depends
 }
 
 // liftBlock fills the IR block of b, and appends the blocks inside of its
 // instructions.
-func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
+func (l *Lifter) liftBlock(b span, from *listing, report *Report) {
 	l.known = l.known[:0]
 	for _, target := range b.targets {
 		if id, ok := l.targets[target]; ok {
@@ -239,11 +289,12 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 		}
 	}
 	l.startBlock(l.b.Func.Blocks[l.targets[b.start]])
-	if from, ok := l.inherits(b); ok {
-		l.origin = l.atEnd[from]
+	if before, ok := l.inherits(b); ok {
+		l.origin = l.atEnd[before]
 	}
 	defer func() { l.atEnd[b.start] = l.origin }()
-	insts, err := l.decode(b, code)
+	insts := from.insts
+	l.findDead(insts)
 	for i, in := range insts {
 		l.b.PC, l.dead = uint32(in.PC), l.deadAfter[i]
 		if err := l.liftInst(in); err != nil {
@@ -264,44 +315,31 @@ func (l *Lifter) liftBlock(b span, code CodeFunc, report *Report) {
 	if n := len(insts); n > 0 {
 		at = insts[n-1].Next()
 	}
-	if err != nil {
+	if from.err != nil {
 		l.b.PC, l.in = uint32(at), x86.Inst{PC: at}
-		report.add(&UnsupportedError{PC: at, Name: "(bad)", Bytes: code(at, maxInstLen), Reason: err.Error()})
+		report.add(&UnsupportedError{PC: at, Name: "(bad)", Bytes: from.bad, Reason: from.err.Error()})
 		l.fault(guestabi.FaultUndefined)
 		return
 	}
 	l.goTo(at)
 }
 
-// decode decodes b up to its end, or to an instruction that it cannot decode,
-// and finds which flags that an instruction writes are overwritten in the block
-// before anything reads them. (A fault in between shows the guest a flag of an
-// earlier instruction, which no program looks at; faults that end a block show
-// all flags.) The results hold until the next call.
-func (l *Lifter) decode(b span, code CodeFunc) ([]x86.Inst, error) {
-	l.insts, l.deadAfter = l.insts[:0], l.deadAfter[:0]
-	var failed error
-	for at, end := b.start, b.start+uint64(b.size); at < end; {
-		in, err := x86.Decode(code(at, maxInstLen), at)
-		if err != nil {
-			failed = err
-			break
-		}
-		l.insts = append(l.insts, in)
-		l.deadAfter = append(l.deadAfter, 0)
-		at = in.Next()
-	}
+// findDead finds, for each instruction of a block, which flags that it writes are
+// overwritten in the block before anything reads them. (A fault in between shows
+// the guest a flag of an earlier instruction, which no program looks at; faults
+// that end a block show all flags.)
+func (l *Lifter) findDead(insts []x86.Inst) {
+	l.deadAfter = slices.Grow(l.deadAfter[:0], len(insts))[:len(insts)]
 	live := arith
-	for i := len(l.insts) - 1; i >= 0; i-- {
+	for i := len(insts) - 1; i >= 0; i-- {
 		l.deadAfter[i] = arith &^ live
-		row, ok := l.table[l.insts[i].Op]
+		row, ok := l.table[insts[i].Op]
 		if !ok {
 			live = arith // it faults
 			continue
 		}
 		live = live&^(row.Writes&^row.Reads) | row.Reads
 	}
-	return l.insts, failed
 }
 
 func (r *Report) add(e *UnsupportedError) {

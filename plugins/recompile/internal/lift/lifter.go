@@ -2,6 +2,7 @@ package lift
 
 import (
 	"fmt"
+	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
 
@@ -66,9 +67,11 @@ type Lifter struct {
 	preds map[uint64]predecessor // of the guest blocks, by their first addresses
 	atEnd map[uint64]origin      // of the flags, at the end of each guest block lifted so far
 
-	insts     []x86.Inst // of the guest block
-	deadAfter []Flags    // dead for each of insts
-	ended     bool       // the current block has its terminator
+	deadAfter []Flags // dead for each instruction of the guest block
+	ended     bool    // the current block has its terminator
+
+	finish  func(*ir.Block) // Options.Finish
+	scratch *Scratch
 
 	isCareful bool // instructions that depend on MXCSR get their careful meaning
 	depends   bool // there are such instructions
@@ -89,6 +92,10 @@ type part struct {
 
 // startBlock makes b the block that is appended to and forgets what was known.
 func (l *Lifter) startBlock(b *ir.Block) {
+	if len(b.Insts) > 0 {
+		panic(fmt.Sprintf("BUG: the block at %#x is begun twice", b.PC))
+	}
+	b.Insts = l.scratch.block[:0]
 	l.b.Block = b
 	for i := range l.regs {
 		l.regs[i] = ir.None
@@ -110,6 +117,11 @@ func (l *Lifter) end(t ir.Term) {
 	}
 	l.b.Block.Term = t
 	l.ended = true
+	l.scratch.block = l.b.Block.Insts
+	if l.finish != nil {
+		l.finish(l.b.Block)
+	}
+	l.b.Block.Insts = slices.Clone(l.b.Block.Insts)
 }
 
 // jump ends the current block with a jump to b.

@@ -10,7 +10,7 @@ type predecessor struct {
 const manyEdges = 1 << 20
 
 // findPredecessors counts the edges into each guest block.
-func (l *Lifter) findPredecessors(blocks []span, code CodeFunc) {
+func (l *Lifter) findPredecessors(blocks []span, decoded []listing) {
 	edge := func(from, to uint64, n int) {
 		if _, ok := l.targets[to]; ok {
 			l.preds[to] = predecessor{from: from, count: l.preds[to].count + n}
@@ -23,8 +23,8 @@ func (l *Lifter) findPredecessors(blocks []span, code CodeFunc) {
 		for _, target := range b.targets {
 			edge(b.start, target, manyEdges)
 		}
-		insts, err := l.decode(b, code)
-		if len(insts) == 0 || err != nil {
+		insts := decoded[i].insts
+		if len(insts) == 0 || decoded[i].err != nil {
 			continue // it faults at its end
 		}
 		last := &insts[len(insts)-1]

@@ -17,14 +17,13 @@ import (
 
 // Env is what lowering a function needs to know of its unit.
 type Env struct {
-	Globals     [ir.EndRegs]uint32 // indices of the registers that the unit uses
-	Base        uint32             // index of the global base, if PIC
-	PIC         bool
-	FuncType    uint32 // (i32) -> (i32)
-	Enter       uint32 // index of the function enter
-	Helpers     map[string]uint32
-	HelperTypes map[string]guestabi.Func
-	Lines       *Lines // nil: none
+	Globals  [ir.EndRegs]uint32 // indices of the registers that the unit uses
+	Base     uint32             // index of the global base, if PIC
+	PIC      bool
+	FuncType uint32 // (i32) -> (i32)
+	Enter    uint32 // index of the function enter
+	Helpers  map[string]uint32
+	Lines    *Lines // nil: none
 	// Target finds the function of the unit that holds an entry at pc.
 	Target func(pc uint32) (index, resume uint32, ok bool)
 	// Careful are the functions that stand in for others, ir.Func.Careful.

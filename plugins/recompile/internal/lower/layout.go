@@ -56,17 +56,13 @@ func Successors(t *ir.Term) []ir.BlockID {
 
 // layoutOf orders the blocks of f that can be reached.
 func layoutOf(f *ir.Func) *cfg.Layout {
-	succ := make([][]int, len(f.Blocks))
 	roots := []int{0}
 	for i, b := range f.Blocks {
-		for _, s := range Successors(&b.Term) {
-			succ[i] = append(succ[i], int(s))
-		}
 		if (b.Entry || b.Preheader) && i != 0 {
 			roots = append(roots, i)
 		}
 	}
-	return cfg.Build(succ, roots)
+	return cfg.Build(ir.Edges(f), roots)
 }
 
 // shapeOf finds the structure of f.

@@ -130,7 +130,7 @@ func UsedHelpers(f *ir.Func, used map[string]bool) {
 		for i := range b.Insts {
 			switch op := b.Insts[i].Op; {
 			case op == ir.Helper:
-				used[b.Insts[i].Helper] = true
+				used[b.Insts[i].Helper().Name] = true
 			case isAtomic(&ir.Rows[op]) && ir.Rows[op].Size > 1:
 				used[guestabi.FuncAtomic] = true
 			}

@@ -100,17 +100,15 @@ func (u *unit) imports() {
 	env.FuncType = m.Type([]wasm.ValType{wasm.I32}, []wasm.ValType{wasm.I32})
 	m.ImportMemory(guestabi.ModuleGuest, guestabi.ImportMemory, wasm.Limits{Min: 0})
 	u.toDispatch = m.ImportFunc(guestabi.ModuleGuest, guestabi.ImportDispatch, env.FuncType)
-	env.Helpers, env.HelperTypes = map[string]uint32{}, map[string]guestabi.Func{}
+	env.Helpers = map[string]uint32{}
 	for _, k := range guestabi.KernelFuncs() {
 		if helpers[k.Name] {
 			env.Helpers[k.Name] = m.ImportFunc(guestabi.ModuleKernel, k.Name, m.Type(valTypes(k.Params), valTypes(k.Results)))
-			env.HelperTypes[k.Name] = k
 		}
 	}
 	for _, k := range guestabi.GuestFuncs(guestabi.CPUv3) {
 		if helpers[k.Name] {
 			env.Helpers[k.Name] = m.ImportFunc(guestabi.ModuleGuest, k.Name, m.Type(valTypes(k.Params), valTypes(k.Results)))
-			env.HelperTypes[k.Name] = k
 		}
 	}
 	regs := used.Regs()

@@ -109,8 +109,10 @@ func eachArg(in *ir.Inst, do func(ir.Value)) {
 	for i := range ir.Rows[in.Op].Args {
 		do(in.Args[i])
 	}
-	for _, v := range in.List {
-		do(v)
+	if in.Op == ir.Helper {
+		for i := range in.HelperArgs() {
+			do(in.HelperArg(i))
+		}
 	}
 }
 
@@ -396,18 +398,19 @@ func (x *fn) bitselect(in *ir.Inst, _ ir.Value) {
 
 // helper calls a host function and puts its results into locals.
 func (x *fn) helper(in *ir.Inst, v ir.Value) {
-	for _, a := range in.List {
-		x.value(a)
+	for i := range in.HelperArgs() {
+		x.value(in.HelperArg(i))
 	}
-	index, ok := x.env.Helpers[in.Helper]
+	called := in.Helper()
+	index, ok := x.env.Helpers[called.Name]
 	if !ok {
-		panic("BUG: no host function called " + in.Helper)
+		panic("BUG: no host function called " + called.Name)
 	}
-	if _, module, _ := guestabi.HelperFunc(in.Helper); module == guestabi.ModuleKernel {
+	if _, module, _ := guestabi.HelperFunc(called.Name); module == guestabi.ModuleKernel {
 		x.mayStop(in)
 	}
 	x.body.Call(index)
-	results := x.env.HelperTypes[in.Helper].Results
+	results := called.Results
 	values := make([]int, len(results))
 	for i := range values {
 		values[i] = -1

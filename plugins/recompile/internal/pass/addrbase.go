@@ -13,8 +13,8 @@ import (
 // access to access the highest is touched first. It may be one that is not
 // executed in the end: the end of linear memory is never mapped
 // (guestabi.TailSize), so that a touch fails only if the first access does.
-func addressBases(_ *Context, f *ir.Func) {
-	a := &addrBases{f: f, children: make([][]ir.BlockID, len(f.Blocks)), byKey: map[linearForm][]int{}, open: map[linearForm][]*window{}}
+func addressBases(c *Context, f *ir.Func) {
+	a := &addrBases{c: c, f: f, children: make([][]ir.BlockID, len(f.Blocks)), byKey: map[linearForm][]int{}, open: map[linearForm][]*window{}}
 	a.roots = a.trees()
 	for len(a.roots) > 0 {
 		r := a.roots[len(a.roots)-1]
@@ -40,6 +40,7 @@ type atom struct {
 var unitBase = linearForm{atoms: [3]atom{{id: 1}}, n: 1}
 
 type addrBases struct {
+	c        *Context
 	f        *ir.Func
 	children [][]ir.BlockID // block -> the blocks that are only reached from it
 
@@ -311,8 +312,9 @@ func (a *addrBases) rewrite(at int) {
 		return
 	}
 	old := b.Insts
-	out := make([]ir.Inst, 0, len(old)+2*(tb.end-tb.first))
-	ids := make([]ir.Value, len(old))
+	out := a.c.insts[:0]
+	a.c.ids = resize(a.c.ids, len(old))
+	ids := a.c.ids
 	emit := func(in ir.Inst) ir.Value {
 		out = append(out, in)
 		return ir.Value(len(out) - 1)
@@ -333,7 +335,7 @@ func (a *addrBases) rewrite(at int) {
 	if v := termValue(&b.Term); v != nil {
 		*v = ids[*v]
 	}
-	b.Insts = out
+	b.Insts, a.c.insts = append(old[:0], out...), out
 }
 
 // base returns the linear address of a window for access number i, which is in.

@@ -45,9 +45,17 @@ func eachArg(in *ir.Inst, do func(*ir.Value)) {
 	for i := range ir.Rows[in.Op].Args {
 		do(&in.Args[i])
 	}
-	for i := range in.List {
-		do(&in.List[i])
+	if in.Op == ir.Helper {
+		eachHelperArg(in, do)
 	}
+}
+
+// eachHelperArg is apart from eachArg so that this is inlined.
+func eachHelperArg(in *ir.Inst, do func(*ir.Value)) {
+	in.MapHelperArgs(func(v ir.Value) ir.Value {
+		do(&v)
+		return v
+	})
 }
 
 // unreachable removes the blocks that control cannot reach.
@@ -107,39 +115,45 @@ func hasEffect(in *ir.Inst) bool {
 }
 
 // deadCode removes what nothing uses.
-func deadCode(_ *Context, f *ir.Func) {
-	var used []bool
-	var ids []ir.Value
+func deadCode(c *Context, f *ir.Func) {
 	for _, b := range f.Blocks {
-		n := len(b.Insts)
-		used = resize(used, n)
-		ids = resize(ids, n)
-		if v := termValue(&b.Term); v != nil {
-			used[*v] = true
+		deadInBlock(c, b)
+	}
+}
+
+func deadInBlock(c *Context, b *ir.Block) {
+	n := len(b.Insts)
+	c.used, c.ids = resize(c.used, n), resize(c.ids, n)
+	used, ids := c.used, c.ids
+	if v := termValue(&b.Term); v != nil {
+		used[*v] = true
+	}
+	dead := 0
+	for i := n - 1; i >= 0; i-- {
+		in := &b.Insts[i]
+		if !used[i] && !hasEffect(in) {
+			dead++
+			continue
 		}
-		for i := n - 1; i >= 0; i-- {
-			in := &b.Insts[i]
-			if hasEffect(in) {
-				used[i] = true
-			}
-			if used[i] {
-				eachArg(in, func(v *ir.Value) { used[*v] = true })
-			}
+		used[i] = true
+		eachArg(in, func(v *ir.Value) { used[*v] = true })
+	}
+	if dead == 0 {
+		return
+	}
+	kept := b.Insts[:0]
+	for i := range n {
+		if !used[i] {
+			continue
 		}
-		kept := b.Insts[:0]
-		for i := range n {
-			if !used[i] {
-				continue
-			}
-			in := b.Insts[i]
-			eachArg(&in, func(v *ir.Value) { *v = ids[*v] })
-			ids[i] = ir.Value(len(kept))
-			kept = append(kept, in)
-		}
-		b.Insts = kept
-		if v := termValue(&b.Term); v != nil {
-			*v = ids[*v]
-		}
+		in := b.Insts[i]
+		eachArg(&in, func(v *ir.Value) { *v = ids[*v] })
+		ids[i] = ir.Value(len(kept))
+		kept = append(kept, in)
+	}
+	b.Insts = kept
+	if v := termValue(&b.Term); v != nil {
+		*v = ids[*v]
 	}
 }
 

@@ -7,14 +7,14 @@ import (
 
 // forward replaces reads of registers by the value that the block has last
 // written or read, and removes writes of what the register holds already.
-func forward(_ *Context, f *ir.Func) {
+func forward(c *Context, f *ir.Func) {
 	var known [guestabi.EndRegs]ir.Value
-	var alias []ir.Value
 	for _, b := range f.Blocks {
 		for i := range known {
 			known[i] = ir.None
 		}
-		alias = resize(alias, len(b.Insts))
+		c.ids = resize(c.ids, len(b.Insts))
+		alias := c.ids
 		for i := range b.Insts {
 			in := &b.Insts[i]
 			alias[i] = ir.Value(i)

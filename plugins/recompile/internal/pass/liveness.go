@@ -73,17 +73,20 @@ func (s *FlagSummary) indirect(f *ir.Func) ir.RegSet {
 // AllFlags is the summary that takes every flag for live everywhere.
 func AllFlags() *FlagSummary { return &FlagSummary{Returns: flagSet, Any: flagSet} }
 
-// Summarize finds the flags that are read across functions. It removes the
-// flags that are written again within their block: what computes one from its
-// old value (a shift by cl) would look like a reader.
+// Prepare removes from a block the flags that are written again in it: what
+// computes one from its old value (a shift by cl) would look like a reader to
+// Summarize. It is half of what was lifted.
+func (c *Context) Prepare(b *ir.Block) {
+	killDead(b, ^ir.RegSet(0), flagSet)
+	deadInBlock(c, b)
+}
+
+// Summarize finds the flags that are read across functions, whose blocks are
+// prepared.
 func Summarize(funcs []*ir.Func) *FlagSummary {
 	s := &FlagSummary{Entries: map[uint32]ir.RegSet{}, holder: map[uint32]int{}, leaves: make([]ir.RegSet, len(funcs)), jumps: make([]ir.RegSet, len(funcs)), jumped: map[uint32]bool{}}
 	lives := make([]*liveness, len(funcs))
 	for i, f := range funcs {
-		for _, b := range f.Blocks {
-			killDead(b, ^ir.RegSet(0), flagSet)
-		}
-		deadCode(nil, f)
 		lives[i] = newLiveness(f, true)
 		s.holder[f.PC] = i
 	}

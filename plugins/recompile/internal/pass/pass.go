@@ -5,17 +5,19 @@ package pass
 
 import (
 	"fmt"
-	"sync"
 
 	"megabinary.dev/plugins/recompile/internal/ir"
 )
 
-// Context is what the passes of one function share.
+// Context is what passes over functions share, one function after the other.
 type Context struct {
 	Flags *FlagSummary
 
-	foldOnce sync.Once
-	folds    *[ir.NumOps]foldFunc
+	simplifier *simplifier // nil: none yet
+	// Buffers that are used again.
+	used  []bool
+	ids   []ir.Value
+	insts []ir.Inst
 }
 
 // Pass is one step over a function.

@@ -431,6 +431,11 @@ b0 0x3000 entry
 		}
 		funcs = append(funcs, f)
 	}
+	for _, f := range funcs {
+		for _, b := range f.Blocks {
+			new(Context).Prepare(b)
+		}
+	}
 	s := Summarize(funcs)
 	if s.Any != 0 || s.Returns != 0 || s.Entries[0x3000] != 0 {
 		t.Errorf("live at unknown entries %v, at all returns %v, at the shift %v", s.Any.Regs(), s.Returns.Regs(), s.Entries[0x3000].Regs())

@@ -7,17 +7,13 @@ import (
 
 // layout orders f's blocks and finds its loops.
 func layout(f *ir.Func) *cfg.Layout {
-	succ := make([][]int, len(f.Blocks))
 	roots := []int{0}
 	for i, b := range f.Blocks {
-		for _, s := range successors(&b.Term) {
-			succ[i] = append(succ[i], int(*s))
-		}
 		if b.Entry && i != 0 {
 			roots = append(roots, i)
 		}
 	}
-	return cfg.Build(succ, roots)
+	return cfg.Build(ir.Edges(f), roots)
 }
 
 // safepoints marks the entries of every loop. Control may come back to the

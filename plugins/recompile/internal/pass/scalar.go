@@ -118,9 +118,6 @@ func (s *scalariser) block(b *ir.Block) {
 	for i := range old {
 		in := old[i]
 		s.pc = in.PC
-		if len(in.List) > 0 {
-			in.List = append([]ir.Value(nil), in.List...)
-		}
 		eachArg(&in, func(v *ir.Value) { *v = s.ids[*v] })
 		s.ids[i] = s.inst(in)
 	}

@@ -8,10 +8,11 @@ import (
 // 64-bit operations of which only the low half is used, shares equal values
 // (loads included) and forwards stores to loads.
 func simplify(c *Context, f *ir.Func) {
-	c.foldOnce.Do(func() { c.folds = foldTable() })
-	s := &simplifier{folds: c.folds, table: map[key]ir.Value{}}
+	if c.simplifier == nil {
+		c.simplifier = &simplifier{folds: foldTable(), table: map[key]ir.Value{}}
+	}
 	for _, b := range f.Blocks {
-		s.block(b)
+		c.simplifier.block(b)
 	}
 }
 
@@ -36,13 +37,16 @@ type simplifier struct {
 	pc    uint32
 	sp    ir.StackPos
 	folds *[ir.NumOps]foldFunc
+
+	frames []*ir.Inst // of the calls of add, which nest
+	depth  int
 }
 
 func (s *simplifier) block(b *ir.Block) {
 	n := len(b.Insts)
 	s.b, s.old = b, b.Insts
 	s.uses, s.ids = resize(s.uses, n), resize(s.ids, n)
-	s.out, s.refs, s.mem = make([]ir.Inst, 0, n), s.refs[:0], s.mem[:0]
+	s.out, s.refs, s.mem = s.out[:0], s.refs[:0], s.mem[:0]
 	clear(s.table)
 	for i := range s.old {
 		eachArg(&s.old[i], func(v *ir.Value) { s.uses[*v]++ })
@@ -53,17 +57,13 @@ func (s *simplifier) block(b *ir.Block) {
 	for i := range s.old {
 		in := s.old[i]
 		s.pc, s.sp = in.PC, in.SP
-		if len(in.List) > 0 {
-			in.List = append([]ir.Value(nil), in.List...)
-		}
 		eachArg(&in, func(v *ir.Value) { *v = s.ids[*v] })
 		id := s.add(in)
 		s.ids[i] = id
 		s.refs[id] += s.uses[i]
 	}
-	b.Insts = s.out
 	s.term(&b.Term)
-	b.Insts = s.out
+	b.Insts = append(b.Insts[:0], s.out...)
 }
 
 // term simplifies what the terminator uses.
@@ -99,15 +99,27 @@ func (s *simplifier) term(t *ir.Term) {
 
 // add appends in, or finds a value that is equal to it.
 func (s *simplifier) add(in ir.Inst) ir.Value {
+	if s.depth == len(s.frames) {
+		s.frames = append(s.frames, new(ir.Inst))
+	}
+	frame := s.frames[s.depth]
+	*frame = in
+	s.depth++
+	v := s.addSimplified(frame)
+	s.depth--
+	return v
+}
+
+func (s *simplifier) addSimplified(in *ir.Inst) ir.Value {
 	row := &ir.Rows[in.Op]
 	if row.Commutative && s.isAnyConst(in.Args[0]) && !s.isAnyConst(in.Args[1]) {
 		in.Args[0], in.Args[1] = in.Args[1], in.Args[0]
 	}
 	if row.Imm == ir.ImmDisp && row.Size > 0 {
-		s.foldAddress(&in)
+		s.foldAddress(in)
 	}
 	if fold := s.folds[in.Op]; fold != nil {
-		if v := fold(s, &in); v != ir.None {
+		if v := fold(s, in); v != ir.None {
 			return v
 		}
 		row = &ir.Rows[in.Op]
@@ -115,24 +127,24 @@ func (s *simplifier) add(in ir.Inst) ir.Value {
 	switch row.Effect {
 	case ir.Pure:
 		if in.Op == ir.Result {
-			return s.emit(in)
+			return s.emit(*in)
 		}
-		return s.number(in)
+		return s.number(*in)
 	case ir.Reads:
-		if v := s.loaded(&in, row); v != ir.None {
+		if v := s.loaded(in, row); v != ir.None {
 			return v
 		}
-		v := s.emit(in)
-		s.remember(&in, row, v)
+		v := s.emit(*in)
+		s.remember(in, row, v)
 		return v
 	case ir.Writes:
-		v := s.emit(in)
-		s.wrote(&in, row)
+		v := s.emit(*in)
+		s.wrote(in, row)
 		return v
 	case ir.Calls:
 		s.mem = s.mem[:0]
 	}
-	return s.emit(in)
+	return s.emit(*in)
 }
 
 // number appends a pure instruction unless the block has computed it before.

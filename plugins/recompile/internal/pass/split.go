@@ -132,9 +132,6 @@ func cloneBlock(f *ir.Func, b *ir.Block) *ir.Block {
 	*c = *b
 	c.ID, c.Entry, c.Safepoint, c.Copy = id, false, false, true
 	c.Insts = slices.Clone(b.Insts)
-	for i := range c.Insts {
-		c.Insts[i].List = slices.Clone(c.Insts[i].List)
-	}
 	c.Term.Known = slices.Clone(b.Term.Known)
 	return c
 }
