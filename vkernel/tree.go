@@ -22,6 +22,7 @@ const (
 	devDev
 	procDev
 	ptsDev
+	cgroupDev
 	bindDev = 64 // and up
 )
 
@@ -33,7 +34,8 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	if t := c.stdio.terminal; t != nil {
 		devices.Terminal = t
 	}
-	root := mem.New(mem.Options{Type: "overlay", Dev: rootDev, Base: img.tree})
+	root := mem.New(mem.Options{Type: "overlay", Dev: rootDev, Base: img.tree, MaxBytes: int64(min(spec.Disk, 1<<62))})
+	c.root = root
 	ns := vfs.NewMountNamespace(root, vfs.MountOptions{Source: "overlay"}, devices)
 	admin := &vfs.Caller{Creds: vfs.NewCreds(0, 0), Root: ns.Root(), Cwd: ns.Root()}
 	if err := hide(admin); err != nil {
@@ -64,6 +66,9 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	}
 	view := taskview.New(c.kernel, syscalls.UnameRelease, syscalls.UnameVersion)
 	if err := mountAt(admin, ns, "/proc", proc.New(view, procDev), vfs.MountOptions{Source: "proc"}); err != nil {
+		return nil, err
+	}
+	if err := mountCgroup(admin, ns, c); err != nil {
 		return nil, err
 	}
 	for i, m := range spec.Mounts {
@@ -101,4 +106,22 @@ func mountAt(c *vfs.Caller, ns *vfs.MountNamespace, dir string, fs vfs.Filesyste
 	}
 	_, err = ns.Mount(at, fs, o)
 	return err
+}
+
+// mountCgroup shows what the container is held to, where programs look for it. An
+// image without /sys stays so.
+func mountCgroup(admin *vfs.Caller, ns *vfs.MountNamespace, c *Container) error {
+	if _, err := admin.Walk(vfs.Path{}, "/sys", true); err != nil {
+		return nil
+	}
+	k := c.kernel
+	fs := proc.NewCgroup(func() proc.Cgroup {
+		u, l := k.Usage(), k.Limits()
+		g := proc.Cgroup{MemoryMax: l.Memory, Memory: u.Memory, OOMKills: u.OOM, CPUs: l.CPUs, CPU: u.CPU, TasksMax: l.Tasks, Tasks: u.Tasks}
+		for _, tg := range k.ThreadGroups() {
+			g.PIDs = append(g.PIDs, tg.ID())
+		}
+		return g
+	}, cgroupDev)
+	return mountAt(admin, ns, "/sys/fs/cgroup", fs, vfs.MountOptions{Source: "cgroup", ReadOnly: true})
 }

@@ -19,10 +19,12 @@ import (
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/exec"
 	"megabinary.dev/vkernel/fs/layers"
+	"megabinary.dev/vkernel/fs/mem"
 	"megabinary.dev/vkernel/fs/tty"
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/machine"
+	"megabinary.dev/vkernel/net"
 	"megabinary.dev/vkernel/policy"
 	"megabinary.dev/vkernel/syscalls"
 	"megabinary.dev/vkernel/vfs"
@@ -39,8 +41,11 @@ type Config struct {
 	// Profiler watches the machines of all images, if it is not nil; see
 	// machine.WazeroOptions.
 	Profiler *machine.Profiler
-	Log      *slog.Logger
-	Trace    syscalls.TraceOptions
+	// MaxMemory bounds the bytes of memory of all containers together; 0: three
+	// quarters of the host's.
+	MaxMemory uint64
+	Log       *slog.Logger
+	Trace     syscalls.TraceOptions
 }
 
 // VKernel is one host process's kernel.
@@ -63,9 +68,14 @@ func New(cfg Config) (*VKernel, error) {
 	if dir == "" {
 		return nil, errors.New("starting the vkernel: it needs a cache directory to unpack layers to")
 	}
+	k := kernel.New(syscalls.NewDispatcher(cfg.Trace), cfg.Log)
+	if cfg.MaxMemory == 0 {
+		cfg.MaxMemory = hostMemory() / 4 * 3
+	}
+	k.SetMaxMemory(cfg.MaxMemory)
 	return &VKernel{
 		cfg:     cfg,
-		kernel:  kernel.New(syscalls.NewDispatcher(cfg.Trace), cfg.Log),
+		kernel:  k,
 		layers:  layers.NewCache(dir, layers.Limits{}),
 		content: exec.NewCache(contentCache),
 	}, nil
@@ -86,10 +96,14 @@ type Spec struct {
 	Dir      string // working directory; made if it is not there; "" is /
 	User     string // "", UID, UID:GID, name or name:group
 	Mounts   []Mount
-	Memory   uint64 // bytes of guest memory per process; 0: kernel.DefaultMemory
-	Limits   map[int]linux.Rlimit
-	Level    exec.Level // "": exec.LevelInteractive
-	ExecMode exec.Mode  // "": exec.ModeEnforce
+	Memory   uint64               // bytes of memory of all processes together; 0: what the vkernel has
+	CPUs     float64              // seconds of CPU in a second; 0: no limit
+	Tasks    int                  // processes and threads; 0: kernel.DefaultTasks
+	Disk     uint64               // bytes that the container may write to its root file system; 0: 1 GiB
+	Output   uint64               // bytes of Stdout and Stderr, after which the container is killed; 0: no limit
+	Limits   map[int]linux.Rlimit // of each process, as by setrlimit(2)
+	Level    exec.Level           // "": exec.LevelInteractive
+	ExecMode exec.Mode            // "": exec.ModeEnforce
 	Network  Network
 	// Policy is what the container may do; nil: all that its other fields allow.
 	Policy *policy.Policy
@@ -185,6 +199,8 @@ type Container struct {
 	kernel *kernel.Container
 	stdio  *stdio
 	ptys   *tty.PTYs
+	root   *mem.FS
+	net    *net.Namespace
 	ports  []Port
 	close  []io.Closer
 }
@@ -223,8 +239,10 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 	}
 	c.kernel = v.kernel.NewContainer(ctx, kernel.ContainerConfig{ID: spec.ID, Hostname: spec.Hostname,
 		Engine: img.engine, Units: img.units, Controller: controller, Audit: trail, Missed: v.hintTo(spec.Hints),
-		Policy: spec.Policy, Recorder: spec.Recorder, Memory: spec.Memory, Rlimits: spec.Limits,
-		Net: network})
+		Policy: spec.Policy, Recorder: spec.Recorder, Memory: addressSpace(spec.Memory), Rlimits: spec.Limits,
+		Net: network, Limits: kernel.Limits{Memory: spec.Memory, CPUs: spec.CPUs, Tasks: spec.Tasks}})
+	c.net = network
+	spec.Stdout, spec.Stderr = v.limitOutput(c.kernel, spec)
 	tree, err := v.newTree(img, c, spec)
 	if err != nil {
 		network.Close()
@@ -330,6 +348,25 @@ func (c *Container) Resize(w linux.Winsize) {
 
 // Kill ends all processes of the container.
 func (c *Container) Kill() { c.kernel.Kill() }
+
+// Stats is what a container uses, now.
+type Stats struct {
+	kernel.ContainerUsage
+	MaxMemory         uint64 // bytes; 0: no limit of its own
+	MaxTasks          int
+	NetRead, NetSent  uint64 // bytes, from and to other than loopback
+	DiskRead, Written uint64 // bytes of files of the root file system
+	DiskUsed          uint64 // bytes that the container has written there, as far as they take memory
+}
+
+// Stats returns what the container uses.
+func (c *Container) Stats() Stats {
+	l := c.kernel.Limits()
+	s := Stats{ContainerUsage: c.kernel.Usage(), MaxMemory: l.Memory, MaxTasks: l.Tasks, DiskUsed: uint64(max(0, c.root.Used()))}
+	s.NetRead, s.NetSent = c.net.Traffic()
+	s.DiskRead, s.Written = c.root.IO()
+	return s
+}
 
 // Kernel returns the container's kernel side.
 func (c *Container) Kernel() *kernel.Container { return c.kernel }

@@ -72,7 +72,7 @@ IMAGE does when no function is optimised.`,
 	f.StringArrayVarP(&o.run.env, "env", "e", nil, "set a variable, K=V; K alone takes it from here")
 	f.StringVarP(&o.run.dir, "workdir", "w", "", "working directory")
 	f.StringArrayVarP(&o.run.volumes, "volume", "v", nil, "mount a directory of the host, HOST:GUEST[:ro]")
-	f.StringVarP(&o.run.memory, "memory", "m", "", "guest memory of each process, such as 256m (default 1g)")
+	o.run.limits.add(f)
 	f.Int(settingJobs, 0, "stages and files at once (default: one for each CPU)")
 	addStoreFlag(cmd)
 	return cmd

@@ -72,7 +72,7 @@ the command's.`,
 	f.StringVarP(&o.run.dir, "workdir", "w", "", "working directory")
 	f.StringVarP(&o.run.user, "user", "u", "", "UID[:GID] or name[:group]")
 	f.StringArrayVarP(&o.run.volumes, "volume", "v", nil, "mount a directory of the host, HOST:GUEST[:ro]")
-	f.StringVarP(&o.run.memory, "memory", "m", "", "guest memory of each process, such as 256m (default 1g)")
+	o.run.limits.add(f)
 	f.String(settingStore, "", "where artifacts are kept")
 	f.String(settingCacheDir, "", "where unpacked layers are kept")
 	return cmd

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,7 +36,7 @@ type runFlags struct {
 	env              []string
 	dir, user        string
 	volumes          []string
-	memory           string
+	limits           limitFlags
 	entrypoint       string
 	hostname         string
 	strace           string
@@ -72,6 +71,7 @@ IMAGE is ` + image.Usage + ".",
   megabin run -i -t oci:app-mega sh                 # a shell on this terminal
   megabin run -v $PWD:/src:ro -w /src oci:app-mega ls
   megabin run -p 127.0.0.1:8080:80 oci:web-mega     # the host's port 8080 leads to port 80
+  megabin run -m 256m --cpus 0.5 --pids-limit 100 oci:app-mega
   megabin run --egress example.com:443 oci:app-mega # what it may connect to
   megabin run --strace=openat,execve oci:app-mega true`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -90,7 +90,7 @@ IMAGE is ` + image.Usage + ".",
 	f.StringVarP(&o.dir, "workdir", "w", "", "working directory")
 	f.StringVarP(&o.user, "user", "u", "", "UID[:GID] or name[:group]")
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount a directory of the host, HOST:GUEST[:ro]")
-	f.StringVarP(&o.memory, "memory", "m", "", "guest memory of each process, such as 256m (default 1g)")
+	o.limits.add(f)
 	f.StringVar(&o.entrypoint, "entrypoint", "", "run this instead of the image's entrypoint")
 	f.StringVar(&o.hostname, "hostname", "", "host name in the container")
 	f.StringVar(&o.strace, "strace", "", "print syscalls to stderr; =NAME,... prints only those")
@@ -362,8 +362,8 @@ func (a *app) runSpec(o runFlags, c imageConfig, command []string) (vkernel.Spec
 	}
 	spec.Env = mergeEnv(c.Config.Env, o.env)
 	var err error
-	if spec.Memory, err = parseSize(o.memory); err != nil {
-		return spec, fmt.Errorf("--memory: %w", err)
+	if err = o.limits.apply(&spec); err != nil {
+		return spec, err
 	}
 	for _, v := range o.volumes {
 		m, err := parseVolume(v)
@@ -448,26 +448,6 @@ func mergeEnv(env, flags []string) []string {
 		}
 	}
 	return out
-}
-
-// parseSize reads docker's sizes: a number with an optional b, k, m or g.
-func parseSize(s string) (uint64, error) {
-	if s == "" {
-		return 0, nil
-	}
-	digits := strings.TrimRight(strings.ToLower(s), "bkmgi")
-	unit := strings.TrimSuffix(strings.TrimSuffix(strings.ToLower(s)[len(digits):], "b"), "i")
-	shift, ok := map[string]uint{"": 0, "k": 10, "m": 20, "g": 30}[unit]
-	n, err := strconv.ParseUint(digits, 10, 64)
-	if err != nil || !ok || n == 0 || n > 1<<40>>shift {
-		return 0, fmt.Errorf("%q is no size; use a number with k, m or g", s)
-	}
-	n <<= shift
-	const least, most = 1 << 20, 0xfff0 << 16 // guestabi.MaxPages pages of wasm
-	if n < least {
-		return 0, fmt.Errorf("%s is too small: the least is 1m", s)
-	}
-	return min(n, most), nil
 }
 
 // parseVolume reads HOST:GUEST[:ro].

@@ -8,12 +8,12 @@ import (
 
 func TestParseSize(t *testing.T) {
 	for in, want := range map[string]uint64{"": 0, "1m": 1 << 20, "64M": 64 << 20, "2g": 2 << 30, "2GiB": 2 << 30,
-		"1048576": 1 << 20, "2048kb": 2 << 20, "100g": 0xfff0 << 16} {
+		"1048576": 1 << 20, "2048kb": 2 << 20, "100g": 100 << 30, "1t": 1 << 40} {
 		if got, err := parseSize(in); err != nil || got != want {
 			t.Errorf("%q: %d, %v; want %d", in, got, err, want)
 		}
 	}
-	for _, in := range []string{"x", "-1", "1t", "0", "1k", "12kk", "99999999999999999999", "m"} {
+	for _, in := range []string{"x", "-1", "9999t", "0", "1k", "12kk", "99999999999999999999", "m"} {
 		if got, err := parseSize(in); err == nil {
 			t.Errorf("%q was taken for %d", in, got)
 		}

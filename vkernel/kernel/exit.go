@@ -79,6 +79,7 @@ func (t *Task) finish() {
 func (t *Task) leave(mapped uint64) bool {
 	tg := t.tg
 	tg.cpuDone += t.CPUTime()
+	t.c.cpuDone += t.CPUTime()
 	tg.maxRSS = max(tg.maxRSS, mapped)
 	tid := t.TID()
 	delete(tg.threads, tid)

@@ -298,7 +298,7 @@ func newWorld(t testing.TB, programs map[string]*script) *world {
 	d := syscalls.NewDispatcher(o)
 	k := kernel.New(d, slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})))
 	w.c = k.NewContainer(context.Background(), kernel.ContainerConfig{ID: "test", Hostname: "guest", Engine: engine,
-		Units: units, Controller: controller, Audit: log, Memory: 32 << 20, MaxTasks: maxTasks})
+		Units: units, Controller: controller, Audit: log, Memory: 32 << 20, Limits: kernel.Limits{Tasks: maxTasks}})
 	return w
 }
 

@@ -47,6 +47,8 @@ type Kernel struct {
 	log        *slog.Logger
 	boot       time.Time
 	mappings   machine.Mappings // of guest memory
+	maxMemory  uint64           // bytes of all containers; 0: no limit
+	guard      guard
 }
 
 // New makes a kernel. A nil log discards.
@@ -54,8 +56,14 @@ func New(d Dispatcher, log *slog.Logger) *Kernel {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Kernel{dispatcher: d, log: log, boot: time.Now()}
+	k := &Kernel{dispatcher: d, log: log, boot: time.Now()}
+	k.guard.k = k
+	return k
 }
+
+// SetMaxMemory bounds the bytes that all containers hold together. It must be
+// called before the first one is made.
+func (k *Kernel) SetMaxMemory(n uint64) { k.maxMemory = n }
 
 // Log returns the host's log: nothing of it is visible to guests.
 func (k *Kernel) Log() *slog.Logger { return k.log }
@@ -74,14 +82,14 @@ type ContainerConfig struct {
 	Policy     *policy.Policy      // nil: all is allowed
 	Recorder   *policy.Recorder    // nil: nothing is recorded
 	Missed     func(artifact.Hint) // called for each miss, by several tasks at a time; may be nil
-	Memory     uint64              // bytes of guest memory per process
-	MaxTasks   int                 // 0: 4096
+	Memory     uint64              // bytes of address space of a process; 0: DefaultMemory
+	Limits     Limits
 	Rlimits    map[int]linux.Rlimit
 	Net        *net.Namespace // nil: a loopback interface of its own
 }
 
-// DefaultMemory is the guest memory of a process if nothing else is said, in
-// bytes.
+// DefaultMemory is the address space of a process if nothing else is said, in
+// bytes: what it does not touch costs nothing.
 const DefaultMemory = 1 << 30
 
 // Container is one set of processes with their own pids, memory limit, exec map
@@ -100,6 +108,14 @@ type Container struct {
 
 	uts atomic.Pointer[UTSName]
 
+	// KernelMemory counts bytes of the host that the container's files hold, such
+	// as the buffers of pipes.
+	KernelMemory atomic.Int64
+
+	running   atomic.Int64                  // tasks that do not block
+	ran       atomic.Uint64                 // how often one began to run
+	throttled atomic.Pointer[chan struct{}] // closed when tasks may go on; nil: they may
+
 	wg   sync.WaitGroup // goroutines of tasks
 	done chan struct{}  // closed when init has exited and all goroutines ended
 
@@ -109,6 +125,9 @@ type Container struct {
 	lastPID int
 	init    *ThreadGroup
 	closing bool // no new tasks
+
+	cpuDone  time.Duration // of tasks that have ended
+	oomKills int
 }
 
 // UTSName is what uname(2) reports of the container.
@@ -119,8 +138,8 @@ func (k *Kernel) NewContainer(ctx context.Context, cfg ContainerConfig) *Contain
 	if cfg.Memory == 0 {
 		cfg.Memory = DefaultMemory
 	}
-	if cfg.MaxTasks == 0 {
-		cfg.MaxTasks = 4096
+	if cfg.Limits.Tasks == 0 {
+		cfg.Limits.Tasks = DefaultTasks
 	}
 	if cfg.Net == nil {
 		cfg.Net = net.New(inet.Config{})
@@ -149,7 +168,7 @@ func (c *Container) SetUTS(u UTSName) { c.uts.Store(&u) }
 // CPU is the processor that the container's programs see.
 func (c *Container) CPU() guestabi.CPU { return c.cfg.Engine.CPU() }
 
-// Memory returns the guest memory of a process in bytes.
+// Memory returns the size of a process's address space in bytes.
 func (c *Container) Memory() uint64 { return c.cfg.Memory }
 
 // Forks counts the tasks that were ever made.
@@ -170,7 +189,7 @@ const maxPID = 1 << 22
 // allocPID returns a free tid, or EAGAIN. c.mu is held.
 func (c *Container) allocPID() (int, error) {
 	// Zombies count, too: nobody may be made to keep any number of them.
-	if c.closing || max(len(c.tasks), len(c.groups)) >= c.cfg.MaxTasks || c.ctx.Err() != nil {
+	if c.closing || max(len(c.tasks), len(c.groups)) >= c.cfg.Limits.Tasks || c.ctx.Err() != nil {
 		return 0, linux.EAGAIN
 	}
 	for range maxPID {
@@ -260,18 +279,21 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 	c.init = tg
 	c.mu.Unlock()
 
+	c.k.guard.add(c)
 	prog, err := t.loadProgram(ic.Path, ic.Args, ic.Env)
 	if err != nil {
 		t.abandon()
 		c.closeMemories()
 		c.cfg.Net.Close()
 		c.cancel()
+		c.k.guard.remove(c)
 		close(c.done)
 		return nil, fmt.Errorf("starting %s: %w", ic.Path, err)
 	}
 	t.commit(prog)
 	go func() {
 		c.wg.Wait()
+		c.k.guard.remove(c)
 		c.closeMemories()
 		c.cfg.Net.Close()
 		close(c.done)

@@ -185,6 +185,9 @@ func (t *Task) Syscall(nr uint64, args [6]uint64, next guestabi.PC) (rax uint64,
 			rax, pc = 0, machine.Unwind
 		}
 	}()
+	if t.c.throttled.Load() != nil || t.tg.cpuLimited.Load() {
+		t.overLimit()
+	}
 	t.next = next
 	ret, err := t.k.dispatcher.Call(t, nr, args)
 	if !t.work.Load() && t.redirect.kind == redirectNone && !t.fatal {
@@ -200,8 +203,8 @@ func (t *Task) Syscall(nr uint64, args [6]uint64, next guestabi.PC) (rax uint64,
 
 // Safepoint implements machine.Kernel.
 func (t *Task) Safepoint(next guestabi.PC) (pc guestabi.PC) {
-	if t.tg.cpuLimited.Load() {
-		t.checkCPULimit()
+	if t.c.throttled.Load() != nil || t.tg.cpuLimited.Load() {
+		t.overLimit()
 	}
 	sp := t.machine.StackPointer()
 	inStack := sp-t.stack.Start <= t.stack.End-t.stack.Start
@@ -328,11 +331,17 @@ func (c *Container) unit(i int) *artifact.UnitEntry {
 // pauseCPU and resumeCPU bracket what does not count as CPU time.
 func (t *Task) pauseCPU() {
 	if start := t.runStart.Swap(0); start != 0 {
+		t.c.running.Add(-1)
 		t.cpuTime.Add(int64(time.Since(t.k.boot)) - start)
 	}
 }
 
-func (t *Task) resumeCPU() { t.runStart.Store(int64(time.Since(t.k.boot))) }
+func (t *Task) resumeCPU() {
+	if t.runStart.Swap(max(1, int64(time.Since(t.k.boot)))) == 0 {
+		t.c.running.Add(1)
+		t.c.ran.Add(1)
+	}
+}
 
 func (t *Task) running() bool { return t.runStart.Load() != 0 }
 

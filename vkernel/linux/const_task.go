@@ -238,3 +238,7 @@ const (
 	MEMBARRIER_CMD_QUERY = 0
 	NGROUPS_MAX          = 65536
 )
+
+// OOM_SCORE_ADJ_MIN is the oom_score_adj of a process that is never killed for
+// want of memory.
+const OOM_SCORE_ADJ_MIN = -1000

@@ -41,7 +41,15 @@ const (
 )
 
 // NewPool returns an empty pool whose memories are cut into what mappings allows.
-func NewPool(mappings *Mappings) *Pool { return &Pool{mappings: mappings, touched: newTouchMap()} }
+func NewPool(mappings *Mappings) *Pool {
+	p := &Pool{mappings: mappings}
+	if mappings != nil {
+		p.touched = mappings.touchMap()
+	} else {
+		p.touched = newTouchMap()
+	}
+	return p
+}
 
 // NewMemory is NewMemory for a memory whose mapping goes to p in the end, and
 // so do those of its forks.

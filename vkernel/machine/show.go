@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"megabinary.dev/vkernel/pages"
@@ -12,7 +13,18 @@ import (
 // Mappings bounds how many host mappings the memories of a process of the host
 // are cut into: Linux allows 65,530 (vm.max_map_count), and Go ends the process
 // when it finds none left for itself. A nil one does not bound.
-type Mappings struct{ used atomic.Int64 }
+type Mappings struct {
+	used atomic.Int64
+
+	once    sync.Once
+	touched *touchMap // of all pools
+}
+
+// touchMap returns the one open map of pages; nobody closes it.
+func (m *Mappings) touchMap() *touchMap {
+	m.once.Do(func() { m.touched = newTouchMap() })
+	return m.touched
+}
 
 // maxMappings leaves more than a third to everything else.
 const maxMappings = 40_000

@@ -58,6 +58,15 @@ func (p hostPages) ReadAt(b []byte, off int64) error {
 	return nil
 }
 
+// held returns the bytes that the pages take.
+func (p hostPages) held() uint64 {
+	var st unix.Stat_t
+	if unix.Fstat(p.fd, &st) != nil {
+		return 0
+	}
+	return uint64(st.Blocks) * 512
+}
+
 func (p hostPages) close() { _ = unix.Close(p.fd) }
 
 // mapObject replaces the host pages under b with o's at off.

@@ -68,7 +68,7 @@ func (as *AddressSpace) objectFor(o MapOpts, n uint64) (*object, error) {
 	case !o.Shared:
 		return nil, nil
 	case o.File == nil:
-		return newObject(n)
+		return as.shared.anonymous(n)
 	default:
 		return as.shared.file(o.File, o.Offset+n)
 	}
@@ -315,6 +315,16 @@ func (as *AddressSpace) Resident(addr, length uint64) ([]byte, error) {
 		return nil, linux.ENOMEM
 	}
 	return vec, nil
+}
+
+// Touched returns how many bytes of the host's memory the address space holds
+// alone: pages that were written, no shared ones.
+func (as *AddressSpace) Touched() uint64 {
+	sum := uint64(0)
+	all := machine.Range{Size: uint64(len(as.bytes))}
+	// It fails only for a range outside of memory.
+	_ = as.mem.Touched(all, func(r machine.Range) { sum += r.Size })
+	return sum
 }
 
 // Remap implements mremap(2).

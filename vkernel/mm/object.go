@@ -42,10 +42,39 @@ type PagedFile interface {
 type Shared struct {
 	mu    sync.Mutex
 	files map[any]*object
+	all   map[*object]struct{}
 }
 
 // NewShared returns an empty registry.
-func NewShared() *Shared { return &Shared{files: make(map[any]*object)} }
+func NewShared() *Shared {
+	return &Shared{files: make(map[any]*object), all: make(map[*object]struct{})}
+}
+
+// anonymous returns a new object without a file, of n bytes.
+func (s *Shared) anonymous(n uint64) (*object, error) {
+	o, err := newObject(n)
+	if err == nil && s != nil {
+		s.mu.Lock()
+		s.all[o] = struct{}{}
+		o.shared = s
+		s.mu.Unlock()
+	}
+	return o, err
+}
+
+// Size returns the bytes that shared memory holds of the host.
+func (s *Shared) Size() uint64 {
+	if s == nil {
+		return 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sum := uint64(0)
+	for o := range s.all {
+		sum += o.pages.held()
+	}
+	return sum
+}
 
 func newObject(n uint64) (*object, error) {
 	pages, err := newHostPages(n)
@@ -80,6 +109,7 @@ func (s *Shared) file(f File, n uint64) (*object, error) {
 		return nil, linux.EIO
 	}
 	s.files[f.Identity()] = o
+	s.all[o] = struct{}{}
 	return o, nil
 }
 
@@ -142,6 +172,9 @@ func (o *object) unref() {
 		return
 	}
 	if o.shared != nil {
+		delete(o.shared.all, o)
+	}
+	if o.file != nil {
 		delete(o.shared.files, o.file.Identity())
 		if f, ok := o.file.(PagedFile); ok {
 			f.Detach()

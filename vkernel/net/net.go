@@ -46,6 +46,19 @@ func (n *Namespace) Inet() (*inet.Stack, error) {
 	return n.inet, nil
 }
 
+// Traffic returns the bytes that came to the container from outside and that it
+// sent there.
+func (n *Namespace) Traffic() (received, sent uint64) {
+	n.mu.Lock()
+	s := n.inet
+	n.mu.Unlock()
+	if s == nil {
+		return 0, 0
+	}
+	received, _, sent, _ = s.Traffic(inet.Ethernet)
+	return received, sent
+}
+
 // Close ends all connections of the container.
 func (n *Namespace) Close() {
 	n.mu.Lock()

@@ -62,7 +62,7 @@ func (r *reader) environment(n *yaml.Node) {
 
 // Limits bound what the container uses.
 type Limits struct {
-	Memory  uint64 // bytes of guest memory of each process; 0: the default
+	Memory  uint64 // bytes of guest memory of all processes together; 0: the default
 	Rlimits map[int]linux.Rlimit
 }
 

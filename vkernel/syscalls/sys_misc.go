@@ -56,9 +56,10 @@ func setdomainname(t *kernel.Task, a kernel.Args) (uint64, error) {
 
 // sysinfo implements sysinfo(2): the container's memory is all that there is.
 func sysinfo(t *kernel.Task, a kernel.Args) (uint64, error) {
-	total := t.Container().Memory()
+	c := t.Container()
+	total := c.TotalMemory()
 	s := linux.Sysinfo{
-		Uptime: int64(t.Kernel().Uptime().Seconds()), Totalram: total, Freeram: total - min(total, t.MM().Mapped()),
+		Uptime: int64(t.Kernel().Uptime().Seconds()), Totalram: total, Freeram: total - min(total, c.Usage().Memory),
 		Procs: uint16(len(t.Container().ThreadGroups())), Unit: 1,
 	}
 	var b [linux.SysinfoSize]byte

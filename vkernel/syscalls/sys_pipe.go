@@ -52,7 +52,7 @@ func makePipe(t *kernel.Task, addr uint64, flags uint32) (uint64, error) {
 	if flags&^(linux.O_CLOEXEC|linux.O_NONBLOCK|linux.O_DIRECT) != 0 {
 		return 0, linux.EINVAL
 	}
-	r, w := pipe.NewPair(anonStat(t, devPipe, linux.S_IFIFO|0o600))
+	r, w := pipe.NewPair(anonStat(t, devPipe, linux.S_IFIFO|0o600), &t.Container().KernelMemory)
 	status := flags & (linux.O_NONBLOCK | linux.O_DIRECT)
 	return installPair(t, addr, vfs.NewFileDescription(r, vfs.Location{}, linux.O_RDONLY|status),
 		vfs.NewFileDescription(w, vfs.Location{}, linux.O_WRONLY|status), flags&linux.O_CLOEXEC != 0)

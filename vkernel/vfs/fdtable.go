@@ -40,6 +40,17 @@ func (t *FDTable) DecRef() {
 	}
 }
 
+// fdSlotSize is the size of a slot and of what its description takes at least,
+// in bytes.
+const fdSlotSize = 16 + 160
+
+// Size estimates the bytes of memory that the table takes.
+func (t *FDTable) Size() uint64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return uint64(len(t.slots)) * fdSlotSize
+}
+
 // Shared says whether there is more than one reference.
 func (t *FDTable) Shared() bool { return t.refs.Load() > 1 }
 

@@ -17,7 +17,7 @@ func described(f vfs.File) *vfs.FileDescription {
 
 func TestEpollForgetsClosedFiles(t *testing.T) {
 	e := NewEpoll(linux.Stat{})
-	r, w := pipe.NewPair(linux.Stat{})
+	r, w := pipe.NewPair(linux.Stat{}, nil)
 	rd, wd := described(r), described(w)
 	if err := e.Add(3, rd, linux.EpollEvent{Events: linux.POLLIN, Data: 7}); err != nil {
 		t.Fatal(err)

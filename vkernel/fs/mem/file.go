@@ -26,6 +26,7 @@ func (f *openFile) ReadAt(p []byte, off int64) (int, error) {
 		return 0, nil
 	}
 	p = p[:min(int64(len(p)), n.size-off)]
+	f.h.fs.read.Add(uint64(len(p)))
 	in := f.h.pages.within(len(p), off)
 	if err := f.h.pages.read(p[:in], off); err != nil {
 		return 0, err
@@ -72,6 +73,7 @@ func (f *openFile) write(p []byte, off int64) (int, error) {
 		}
 		p = p[:end-off]
 	}
+	fs.written.Add(uint64(len(p)))
 	held := n.data.held
 	err = n.data.writeAt(fs.own, p, off)
 	fs.used += n.data.held - held

@@ -94,6 +94,8 @@ type FS struct {
 	used    int64 // bytes counted against MaxBytes
 	root    *inode
 
+	read, written atomic.Uint64 // bytes, by ReadAt and WriteAt of files
+
 	// handles holds the inode in use for a number, so that there is one at a
 	// time. Leaf lock.
 	handleMu sync.Mutex
@@ -212,6 +214,9 @@ func (fs *FS) Statfs() linux.Statfs {
 		Files: inodes, Ffree: uint64(max(0, fs.opts.MaxBytes-fs.used)) / perInode, Namelen: linux.NAME_MAX,
 		Fsid: [2]int32{int32(fs.opts.Dev), 0}}
 }
+
+// IO returns the bytes that were read from files and written to them.
+func (fs *FS) IO() (read, written uint64) { return fs.read.Load(), fs.written.Load() }
 
 // Used returns the bytes that count against Options.MaxBytes. It may be below
 // zero by what was removed of the base.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/vfs"
@@ -22,6 +23,8 @@ const (
 type Pipe struct {
 	queue waiter.Queue // hears of every change, of both ends
 
+	held *atomic.Int64 // counts the bytes of buf; nil: nobody does
+
 	mu       sync.Mutex
 	buf      []byte // ring; grows up to capacity as needed
 	start    int    // of the data in buf
@@ -36,9 +39,18 @@ type Pipe struct {
 // New makes a pipe without ends, for a FIFO.
 func New() *Pipe { return &Pipe{capacity: DefaultCapacity} }
 
-// NewPair makes the two ends of pipe(2). st is what fstat(2) says of both.
-func NewPair(st linux.Stat) (r, w *End) {
+// softLimit is how many bytes the pipes of a container may hold before new ones
+// get the least capacity (Linux: fs.pipe-user-pages-soft).
+const softLimit = 64 << 20
+
+// NewPair makes the two ends of pipe(2). st is what fstat(2) says of both. held,
+// if it is not nil, counts the bytes of memory that pipes hold.
+func NewPair(st linux.Stat, held *atomic.Int64) (r, w *End) {
 	p := New()
+	p.held = held
+	if held != nil && held.Load() > softLimit {
+		p.capacity = MinCapacity
+	}
 	st.Mode = linux.S_IFIFO | 0o600
 	st.Nlink, st.Blksize = 1, 4096
 	label := fmt.Sprintf("pipe:[%d]", st.Ino)
@@ -180,7 +192,14 @@ func (p *Pipe) grow(n int) {
 func (p *Pipe) resize(size int) {
 	buf := make([]byte, size)
 	p.peek(buf[:p.used])
+	p.count(size - len(p.buf))
 	p.buf, p.start = buf, 0
+}
+
+func (p *Pipe) count(n int) {
+	if p.held != nil {
+		p.held.Add(int64(n))
+	}
 }
 
 // Capacity returns the size of the buffer (F_GETPIPE_SZ).
@@ -205,6 +224,10 @@ func (e *End) SetCapacity(n int) (int, error) {
 	}
 	p := e.p
 	p.mu.Lock()
+	if size > p.capacity && p.held != nil && p.held.Load() > softLimit {
+		p.mu.Unlock()
+		return 0, linux.EPERM
+	}
 	if size < p.used {
 		p.mu.Unlock()
 		return 0, linux.EBUSY
@@ -229,6 +252,7 @@ func (e *End) Release() {
 		p.writers--
 	}
 	if p.readers == 0 && p.writers == 0 {
+		p.count(-len(p.buf))
 		p.buf, p.start, p.used = nil, 0, 0
 	}
 	p.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 )
 
 func TestPipeEnds(t *testing.T) {
-	r, w := NewPair(linux.Stat{Ino: 7})
+	r, w := NewPair(linux.Stat{Ino: 7}, nil)
 	buf := make([]byte, 10)
 	if _, err := r.ReadAt(buf, 0); err != linux.EAGAIN {
 		t.Fatalf("reading an empty pipe: %v, want EAGAIN", err)
@@ -38,7 +38,7 @@ func TestPipeEnds(t *testing.T) {
 }
 
 func TestWriteWithoutReaderIsEPIPE(t *testing.T) {
-	r, w := NewPair(linux.Stat{})
+	r, w := NewPair(linux.Stat{}, nil)
 	r.Release()
 	if _, err := w.WriteAt([]byte("x"), 0); err != linux.EPIPE {
 		t.Errorf("error %v, want EPIPE", err)
@@ -49,7 +49,7 @@ func TestWriteWithoutReaderIsEPIPE(t *testing.T) {
 }
 
 func TestSmallWritesAreAtomic(t *testing.T) {
-	_, w := NewPair(linux.Stat{})
+	_, w := NewPair(linux.Stat{}, nil)
 	if n, err := w.WriteAt(make([]byte, DefaultCapacity-10), 0); n != DefaultCapacity-10 || err != nil {
 		t.Fatalf("filling: %d, %v", n, err)
 	}
@@ -87,7 +87,7 @@ func TestFIFOOpen(t *testing.T) {
 }
 
 func TestSetCapacity(t *testing.T) {
-	r, w := NewPair(linux.Stat{})
+	r, w := NewPair(linux.Stat{}, nil)
 	if n, err := w.SetCapacity(5000); n != 8192 || err != nil {
 		t.Fatalf("capacity %d, %v", n, err)
 	}
@@ -107,7 +107,7 @@ func TestConcurrentCopy(t *testing.T) {
 	want := make([]byte, 1<<20)
 	rng := rand.NewChaCha8([32]byte{1})
 	rng.Read(want)
-	r, w := NewPair(linux.Stat{})
+	r, w := NewPair(linux.Stat{}, nil)
 	var wg sync.WaitGroup
 	wg.Add(1)
 	go func() {

@@ -14,7 +14,7 @@ func statLine(p *Process, tid int, boot time.Time) string {
 	fields := []any{p.PPID, p.PGID, p.SID, int32(uint32(p.TTY)), p.TTYGroup,
 		0, 0, 0, 0, 0, // flags, faults
 		ticks(p.CPU), 0, ticks(p.ChildCPU), 0, 20 + p.Nice, p.Nice, max(1, len(p.Threads)), 0,
-		max(0, ticks(p.Start.Sub(boot))), p.Memory, p.Resident >> 12, uint64(linux.RLIM_INFINITY),
+		max(0, ticks(p.Start.Sub(boot))), p.Memory, p.resident() >> 12, uint64(linux.RLIM_INFINITY),
 		0, 0, p.Stack, 0, 0, // startcode, endcode, startstack, kstkesp, kstkeip
 		uint64(p.Pending) & (1<<31 - 1), uint64(p.Blocked) & (1<<31 - 1), uint64(p.Ignored) & (1<<31 - 1), uint64(p.Caught) & (1<<31 - 1),
 		0, 0, 0, linux.SIGCHLD, 0, 0, 0, 0, 0, 0, // wchan .. cguest_time
@@ -59,11 +59,12 @@ func status(p *Process, tid int) string {
 	}
 	line("Groups", "%s", groups)
 	if p.Files != nil {
+		resident := p.resident()
 		for _, m := range []struct {
 			name string
 			v    uint64
-		}{{"VmPeak", p.Memory}, {"VmSize", p.Memory}, {"VmLck", 0}, {"VmPin", 0}, {"VmHWM", p.Resident}, {"VmRSS", p.Resident},
-			{"RssAnon", p.Resident}, {"RssFile", 0}, {"RssShmem", 0}, {"VmData", p.Memory}, {"VmStk", 0}, {"VmExe", 0},
+		}{{"VmPeak", p.Memory}, {"VmSize", p.Memory}, {"VmLck", 0}, {"VmPin", 0}, {"VmHWM", resident}, {"VmRSS", resident},
+			{"RssAnon", resident}, {"RssFile", 0}, {"RssShmem", 0}, {"VmData", p.Memory}, {"VmStk", 0}, {"VmExe", 0},
 			{"VmLib", 0}, {"VmPTE", 0}, {"VmSwap", 0}} {
 			line(m.name, "%8d kB", m.v>>10)
 		}

@@ -16,13 +16,15 @@ import (
 type FS struct {
 	kernel  Kernel
 	dev     uint64
+	kind    string         // of the file system
+	magic   int64          // f_type of statfs
 	started linux.Timespec // times of all inodes
 	root    *dir
 }
 
 // New makes a procfs; dev is its st_dev.
 func New(k Kernel, dev uint64) *FS {
-	fs := &FS{kernel: k, dev: dev, started: linux.TimespecOf(time.Now().UnixNano())}
+	fs := &FS{kernel: k, dev: dev, kind: "proc", magic: linux.PROC_SUPER_MAGIC, started: linux.TimespecOf(time.Now().UnixNano())}
 	fs.root = &dir{node: node{fs: fs, ino: 1, mode: linux.S_IFDIR | 0o555}}
 	fs.root.list = fs.listRoot
 	fs.root.lookup = fs.lookupRoot
@@ -33,11 +35,11 @@ func New(k Kernel, dev uint64) *FS {
 func (fs *FS) Root() vfs.Dir { return fs.root }
 
 // Type implements vfs.Filesystem.
-func (fs *FS) Type() string { return "proc" }
+func (fs *FS) Type() string { return fs.kind }
 
 // Statfs implements vfs.Filesystem.
 func (fs *FS) Statfs() linux.Statfs {
-	return linux.Statfs{Type: linux.PROC_SUPER_MAGIC, Bsize: 4096, Frsize: 4096, Namelen: linux.NAME_MAX}
+	return linux.Statfs{Type: fs.magic, Bsize: 4096, Frsize: 4096, Namelen: linux.NAME_MAX}
 }
 
 // Rename implements vfs.Filesystem.

@@ -35,7 +35,7 @@ func setup(t *testing.T) (*vfs.Caller, *fakeKernel) {
 		t.Fatal(err)
 	}
 	files := vfs.NewFDTable()
-	r, _ := pipe.NewPair(linux.Stat{Ino: 42})
+	r, _ := pipe.NewPair(linux.Stat{Ino: 42}, nil)
 	files.Add(vfs.NewFileDescription(r, vfs.Location{}, linux.O_RDONLY), 0, false, 10)
 	d, err := c.Open(vfs.Path{}, "/a file", linux.O_CREAT|linux.O_RDWR, 0o644)
 	if err != nil {

@@ -25,7 +25,6 @@ type Process struct {
 	Nice                 int
 	ExitStatus           int    // wait status of a zombie
 	Memory               uint64 // mapped, bytes
-	Resident             uint64 // bytes
 	Stack, Brk           uint64 // where the stack and the heap begin
 	Creds                *vfs.Creds
 	Umask                uint32
@@ -36,14 +35,23 @@ type Process struct {
 	Files   *vfs.FDTable   // nil for a zombie
 	FS      *vfs.FSContext // nil for a zombie
 	Cmdline func() []byte
-	Environ func() []byte
-	Auxv    func() []byte
-	Maps    func() []Mapping
-	Limit   func(resource int) linux.Rlimit
-	SetComm func(string)
+	// Resident is the bytes that it has touched; nil for a zombie.
+	Resident func() uint64
+	Environ  func() []byte
+	Auxv     func() []byte
+	Maps     func() []Mapping
+	Limit    func(resource int) linux.Rlimit
+	SetComm  func(string)
 
 	OOMScoreAdj    int
 	SetOOMScoreAdj func(int)
+}
+
+func (p *Process) resident() uint64 {
+	if p.Resident == nil {
+		return 0
+	}
+	return p.Resident()
 }
 
 // Mapping is one line of /proc/PID/maps.
@@ -155,7 +163,7 @@ func (fs *FS) taskTable(d *dir, pid, tid int, base uint64, process bool) table {
 		"smaps":         simple(smaps),
 		"stat":          simple(func(p *Process) string { return statLine(p, tid, fs.kernel.System().Boot) }),
 		"statm": simple(func(p *Process) string {
-			return fmt.Sprintf("%d %d 0 0 0 %d 0\n", p.Memory>>12, p.Resident>>12, p.Memory>>12)
+			return fmt.Sprintf("%d %d 0 0 0 %d 0\n", p.Memory>>12, p.resident()>>12, p.Memory>>12)
 		}),
 		"status": simple(func(p *Process) string { return status(p, tid) }),
 		"wchan":  simple(func(*Process) string { return "0" }),

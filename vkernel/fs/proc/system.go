@@ -30,8 +30,8 @@ type System struct {
 	Hostname, Domainname string
 	Release, Version     string
 	Boot                 time.Time
-	TotalMemory          uint64 // bytes
-	FreeMemory           uint64 // bytes
+	TotalMemory          uint64        // bytes
+	FreeMemory           func() uint64 // bytes; nil: all of it
 	CPUs                 int
 	CPU                  guestabi.CPU
 	CPUTime              time.Duration // of all processes
@@ -39,6 +39,13 @@ type System struct {
 	LastPID              int
 	Running              int // tasks that run now
 	Tasks                int
+}
+
+func (s System) free() uint64 {
+	if s.FreeMemory == nil {
+		return s.TotalMemory
+	}
+	return s.FreeMemory()
 }
 
 // clockTicks is USER_HZ.
@@ -112,7 +119,7 @@ func (fs *FS) rootTable() table {
 			return fmt.Sprintf("Linux version %s (megabinary) %s\n", s.Release, s.Version)
 		}),
 		"vmstat": fs.text(func() string {
-			free := fs.kernel.System().FreeMemory >> 12
+			free := fs.kernel.System().free() >> 12
 			return fmt.Sprintf("nr_free_pages %d\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n", free)
 		}),
 	}
@@ -189,8 +196,8 @@ func (fs *FS) meminfo() string {
 	var b strings.Builder
 	line := func(name string, bytes uint64) { fmt.Fprintf(&b, "%-15s %8d kB\n", name+":", bytes>>10) }
 	line("MemTotal", s.TotalMemory)
-	line("MemFree", s.FreeMemory)
-	line("MemAvailable", s.FreeMemory)
+	line("MemFree", s.free())
+	line("MemAvailable", s.free())
 	for _, name := range []string{"Buffers", "Cached", "SwapCached", "Active", "Inactive", "SwapTotal", "SwapFree", "Dirty",
 		"Writeback", "AnonPages", "Mapped", "Shmem", "Slab", "SReclaimable", "SUnreclaim"} {
 		line(name, 0)

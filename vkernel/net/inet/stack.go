@@ -264,6 +264,9 @@ func (n *Stack) list() []*Socket {
 // Connected reports whether there is an interface besides loopback.
 func (n *Stack) Connected() bool { return n.gateway != nil }
 
+// Ethernet is the number of the interface that leads out of the container.
+const Ethernet = int(nicEthernet)
+
 // Traffic returns bytes and packets received and sent by an interface (1 is
 // lo, 2 is eth0).
 func (n *Stack) Traffic(nic int) (rxBytes, rxPackets, txBytes, txPackets uint64) {

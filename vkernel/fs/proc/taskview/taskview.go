@@ -45,8 +45,7 @@ func (v *View) SetHostname(name string) {
 func (v *View) System() proc.System {
 	uts := v.c.UTS()
 	s := proc.System{Hostname: uts.Hostname, Domainname: uts.Domainname, Release: v.release, Version: v.version,
-		Boot: v.c.Kernel().BootTime(), TotalMemory: v.c.Memory(), CPUs: runtime.NumCPU(), CPU: v.c.CPU(), Forks: v.c.Forks()}
-	used := uint64(0)
+		Boot: v.c.Kernel().BootTime(), TotalMemory: v.c.TotalMemory(), CPUs: runtime.NumCPU(), CPU: v.c.CPU(), Forks: v.c.Forks()}
 	for _, tg := range v.c.ThreadGroups() {
 		s.CPUTime += tg.CPUTime()
 		s.Tasks += len(tg.Threads())
@@ -54,9 +53,8 @@ func (v *View) System() proc.System {
 		if tg.State() == 'R' {
 			s.Running++
 		}
-		tg.WithMM(func(as *mm.AddressSpace) { used += as.Mapped() })
 	}
-	s.FreeMemory = s.TotalMemory - min(s.TotalMemory, used)
+	s.FreeMemory = func() uint64 { return s.TotalMemory - min(s.TotalMemory, v.c.Usage().Memory) }
 	return s
 }
 
@@ -95,10 +93,14 @@ func (v *View) Process(tid int) *proc.Process {
 	if p.FS != nil {
 		_, _, p.Umask = p.FS.Get()
 	}
+	p.Resident = func() uint64 {
+		n := uint64(0)
+		tg.WithMM(func(as *mm.AddressSpace) { n = as.Touched() })
+		return n
+	}
 	p.Cmdline, p.Environ, p.Auxv = tg.Cmdline, tg.Environ, tg.Auxv
 	tg.WithMM(func(as *mm.AddressSpace) {
 		p.Memory = as.Mapped()
-		p.Resident = p.Memory
 		p.Stack = as.StackStart()
 		p.Brk, _ = as.Break()
 	})
