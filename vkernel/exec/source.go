@@ -16,6 +16,7 @@ type Snippet struct {
 // Sources says where an interpreter that is started takes its code from.
 type Sources struct {
 	Language artifact.Language
+	Also     artifact.Language // that the same program runs without being executed anew
 	Inline   []Snippet
 	Files    []string // as the command line names them
 	Stdin    bool     // from standard input, or a terminal
@@ -31,7 +32,8 @@ func (s *Sources) names(name string) bool {
 			return true
 		}
 	}
-	return artifact.SourceLanguage(name) == s.Language
+	l := artifact.SourceLanguage(name)
+	return l == s.Language || l != "" && l == s.Also
 }
 
 // grammar is how the command line of an interpreter reads, as far as it says what
@@ -71,10 +73,14 @@ var grammars = map[artifact.Language]grammar{
 // SourcesOf reads the command line and the environment of a program that runs
 // code of a language.
 func SourcesOf(l artifact.Language, argv, env []string) *Sources {
+	s := &Sources{Language: l}
 	if l == artifact.BusyBox {
 		l, argv = applet(argv)
+		s.Language = l
+		if l == artifact.Shell {
+			s.Also = artifact.Awk // its shell calls its awk
+		}
 	}
-	s := &Sources{Language: l}
 	switch {
 	case l == "":
 		return s

@@ -193,7 +193,7 @@ static void do_dlopen(void)
 static void do_truncate(void)
 {
 	int fd = must(open(file, O_RDWR));
-	unsigned char before[4096], *p = mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	unsigned char before[4096], *p = mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 4096);
 	if (p == MAP_FAILED) {
 		result(-1);
 		return;

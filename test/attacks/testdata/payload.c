@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 const char marker[] = "MARKER:ran";
+#ifdef SETUID
+const char other[] = "the one that the image makes setuid";
+#endif
 
 int main(int argc, char **argv)
 {
