@@ -44,8 +44,9 @@ check: build ## Formatting, vet, import arrows, generated files, tidiness
 	@bash -n .ci/run test/images/show.sh test/images/analyze-debian.sh
 
 .PHONY: race
-race: deps ## The vkernel's own tests under the race detector
+race: deps build ## The vkernel's own tests, and programs with threads, under the race detector
 	$(GO) test -race -timeout 20m ./vkernel/... ./engine/...
+	$(GO) test -race -timeout 20m -run 'TestStress|TestPanic' ./test/scale
 
 .PHONY: oracle
 oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expected columns
@@ -82,6 +83,11 @@ tcg: deps build ## QEMU's x86-64 test programs on the CPU and here; fetches QEMU
 .PHONY: analyze-debian
 analyze-debian: build ## What the analysis finds in a Debian image with python, perl, git, nginx, ... and two npm programs
 	@bash test/images/analyze-debian.sh $(OUT)/analyze-debian
+
+SOAK ?= 1h
+.PHONY: soak
+soak: deps build ## Mixed work in many containers of one process for SOAK (1h); fails on growth
+	$(GO) run ./test/soak -for $(SOAK) -out $(OUT)/soak
 
 LTP_SRC ?=
 LIST ?=

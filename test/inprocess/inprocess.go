@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -29,12 +30,13 @@ type Host struct {
 	Ref string
 }
 
-// Programs returns an image of C programs, compiled by the command line cc (less
-// source and output), that lie in /bin under the names of their sources.
-func Programs(dir string, cc []string, sources ...string) (v1.Image, error) {
+// Compile compiles C programs to dir by the command line cc (less source and
+// output). It returns their files by their paths in an image: /bin and the names
+// of their sources.
+func Compile(dir string, cc []string, sources ...string) (map[string]string, error) {
 	files := map[string]string{}
 	for _, src := range sources {
-		name := filepath.Base(src[:len(src)-len(filepath.Ext(src))])
+		name := strings.TrimSuffix(filepath.Base(src), filepath.Ext(src))
 		bin := filepath.Join(dir, name)
 		argv := append(append([]string(nil), cc...), "-o", bin, src)
 		if msg, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
@@ -42,7 +44,7 @@ func Programs(dir string, cc []string, sources ...string) (v1.Image, error) {
 		}
 		files["/bin/"+name] = bin
 	}
-	return images.Programs(files)
+	return files, nil
 }
 
 // Build writes img to dir, has the program megabin rebuild it, and returns the
