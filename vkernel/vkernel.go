@@ -121,6 +121,9 @@ type Spec struct {
 
 	// Audit gets the audit trail, one JSON line in each Write; nil discards.
 	Audit io.Writer
+	// AuditDrop lets the container go on when a line cannot be written, and counts;
+	// otherwise that ends it.
+	AuditDrop bool
 
 	// Snippets, KeepSnippet and Explain are exec.Options'.
 	Snippets    map[string]bool
@@ -224,7 +227,11 @@ func (v *VKernel) Start(ctx context.Context, img *Image, spec Spec) (*Container,
 	}
 	var trail *audit.Log
 	if spec.Audit != nil {
-		trail = audit.New(spec.Audit, spec.ID, img.execMap.Root)
+		o := audit.Options{Container: spec.ID, MapRoot: img.execMap.Root, Drop: spec.AuditDrop}
+		if spec.Policy != nil {
+			o.Policy = spec.Policy.Digest
+		}
+		trail = audit.NewLog(spec.Audit, o)
 	}
 	spec.usePolicy()
 	controller, err := exec.New(img.execMap, exec.Options{Level: spec.Level, Mode: spec.ExecMode, Snippets: spec.Snippets,
@@ -345,6 +352,10 @@ func (c *Container) Resize(w linux.Winsize) {
 		t.Resize(w)
 	}
 }
+
+// AuditDropped returns how many lines the audit trail could not take, and does
+// not count itself.
+func (c *Container) AuditDropped() uint64 { return c.kernel.Audit().Dropped() }
 
 // Kill ends all processes of the container.
 func (c *Container) Kill() { c.kernel.Kill() }

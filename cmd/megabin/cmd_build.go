@@ -38,8 +38,9 @@ type buildOptions struct {
 func newBuildCmd(a *app) *cobra.Command {
 	var o buildOptions
 	cmd := &cobra.Command{
-		Use:   "build [-f pipeline.yaml] SOURCE -o DEST",
-		Short: "Rebuild an image so that none of its machine code runs",
+		Annotations: map[string]string{ownTerminal: "it draws its progress"},
+		Use:         "build [-f pipeline.yaml] SOURCE -o DEST",
+		Short:       "Rebuild an image so that none of its machine code runs",
 		Long: `Send an image through a pipeline: every executable and library in it is
 recompiled into one WebAssembly module, which DEST carries in one more layer.
 

@@ -42,6 +42,9 @@ type runFlags struct {
 	strace           string
 	straceSize       int
 	audit            string
+	auditFull        string
+	auditRotate      string
+	auditKeep        int
 	hints            string
 	engine           string
 	policy           string
@@ -60,8 +63,9 @@ func newRunCmd(a *app) *cobra.Command { return runCommand(a, a.run) }
 func runCommand(a *app, do func(ctx context.Context, o runFlags, ref string, command []string) error) *cobra.Command {
 	var o runFlags
 	cmd := &cobra.Command{
-		Use:   "run [flags] IMAGE [COMMAND [ARG...]]",
-		Short: "Run a command in a rebuilt image",
+		Annotations: map[string]string{ownTerminal: "the guest's"},
+		Use:         "run [flags] IMAGE [COMMAND [ARG...]]",
+		Short:       "Run a command in a rebuilt image",
 		Long: `Run a command in an image that megabin build has made. The exit status is the
 command's, 128 + N if signal N killed it, 126 if it cannot be run or was refused,
 127 if there is no such command, and 125 if megabin itself failed.
@@ -97,6 +101,9 @@ IMAGE is ` + image.Usage + ".",
 	f.Lookup("strace").NoOptDefVal = "all"
 	f.IntVar(&o.straceSize, "strace-size", 0, "bytes of a buffer that --strace prints (default 32)")
 	f.StringVar(&o.audit, "audit", "", "write the audit trail to this file")
+	f.StringVar(&o.auditFull, "audit-full", auditStop, "when the trail cannot be written: stop ends the container, drop-and-count goes on and counts")
+	f.StringVar(&o.auditRotate, "audit-rotate", "", "begin a new file when the trail's has this size, such as 100m; the full ones are FILE.000001 and so on")
+	f.IntVar(&o.auditKeep, "audit-keep", 0, "how many full files of the trail stay (default all)")
 	f.StringVar(&o.hints, "hints", "", "append a line to this file for code that was not translated: megabin build --hints takes it")
 	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
 	o.exec.add(f)
@@ -133,12 +140,16 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 	}
 	spec.Recorder = o.recorder
 	if o.audit != "" {
-		f, err := os.OpenFile(o.audit, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+		f, err := o.openAudit()
 		if err != nil {
-			return fmt.Errorf("opening the audit trail: %w", err)
+			return err
 		}
-		defer f.Close()
-		spec.Audit = f
+		defer func() {
+			if err := f.Close(); err != nil {
+				a.log.Error().Err(err).Msg("closing the audit trail")
+			}
+		}()
+		spec.Audit, spec.AuditDrop = f, o.auditFull == auditDrop
 	}
 	if o.hints != "" {
 		f, err := os.OpenFile(o.hints, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
@@ -212,7 +223,11 @@ func (a *app) runToEnd(ctx context.Context, v *vkernel.VKernel, img *vkernel.Ima
 			}
 		}
 	}()
-	if code := c.Wait().ExitCode(); code != 0 {
+	code := c.Wait().ExitCode()
+	if n := c.AuditDropped(); n > 0 {
+		fmt.Fprintf(a.stderr, "megabin: the audit trail could not take %d records\n", n)
+	}
+	if code != 0 {
 		return &exitError{Code: code}
 	}
 	return nil

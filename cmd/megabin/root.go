@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
 	"golang.org/x/term"
+
+	"megabinary.dev/vkernel/audit"
 )
 
 // The exit codes of megabin itself; `megabin run` also exits with the guest's
@@ -78,11 +80,11 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	var exit *exitError
 	if errors.As(err, &exit) {
 		if exit.Err != nil {
-			fmt.Fprintln(stderr, "megabin:", exit.Err)
+			fmt.Fprintln(stderr, "megabin:", audit.EscapeLines(exit.Err.Error()))
 		}
 		return exit.Code
 	}
-	fmt.Fprintln(stderr, "megabin:", err)
+	fmt.Fprintln(stderr, "megabin:", audit.EscapeLines(err.Error()))
 	return exitFailure
 }
 
@@ -164,9 +166,17 @@ func (a *app) configure(cmd *cobra.Command, configFile string) error {
 	if isTerminal(a.stderr) {
 		out = zerolog.ConsoleWriter{Out: a.stderr, TimeFormat: "15:04:05"}
 	}
+	if isTerminal(a.stdout) && cmd.Annotations[ownTerminal] == "" {
+		a.stdout = audit.NewEscaper(a.stdout)
+	}
 	a.log = zerolog.New(out).Level(level).With().Timestamp().Logger()
 	return nil
 }
+
+// ownTerminal is an annotation of commands whose standard output is a guest's, or
+// draws on a terminal: what others write there is escaped, because names in
+// images and trails come from strangers.
+const ownTerminal = "own-terminal"
 
 // interruptible returns a context that ^C and SIGTERM cancel. Commands that
 // forward signals to a guest do not use it.

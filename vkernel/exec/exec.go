@@ -148,7 +148,8 @@ type Decision struct {
 	Pages *pages.Content
 	// Interpreter and InterpreterArg are those of a script's first line.
 	Interpreter, InterpreterArg string
-	possible                    bool // it can run although it may not
+	took                        time.Duration // 0: not measured
+	possible                    bool          // it can run although it may not
 }
 
 // NotCode reports whether execve should answer ENOEXEC instead of EACCES.
@@ -203,10 +204,12 @@ const (
 // refusal: the file could not be read, or the trail not be written, and then
 // nothing may run either.
 func (c *Controller) Check(ctx context.Context, r Request) (Decision, error) {
+	began := time.Now()
 	d, err := c.decide(ctx, r)
 	if err != nil {
 		return Decision{}, fmt.Errorf("checking %s: %w", r.Path, err)
 	}
+	d.took = time.Since(began)
 	if err := c.settle(&d, r); err != nil {
 		return Decision{}, fmt.Errorf("checking %s: %w", r.Path, err)
 	}
@@ -218,6 +221,7 @@ func (c *Controller) settle(d *Decision, r Request) error {
 	rec := audit.Record{
 		Event: string(r.Use), PID: r.PID, PPID: r.PPID, UID: r.CallerUID, Subject: r.Subject,
 		Path: r.Path, Object: d.Digest, Args: r.Args, Verdict: "allow", Rule: d.Rule, Reason: d.Reason,
+		DurationNs: int64(d.took),
 	}
 	switch {
 	case d.Allow:

@@ -460,6 +460,9 @@ func (t *Task) commit(p *program) {
 	oldAS := t.mm.Load()
 	t.mm.Store(p.as)
 	t.machine, t.units, t.code = p.machine, p.units, p.watch
+	if oldAS != nil {
+		t.recordPrivilege(t.Creds(), p.creds)
+	}
 	t.creds.Store(p.creds)
 	t.SetComm(p.comm)
 	t.clearChildTID, t.robustList, t.restart = 0, 0, nil

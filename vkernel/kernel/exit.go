@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"time"
+
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/mm"
@@ -67,7 +69,8 @@ func (t *Task) finish() {
 	t.c.mu.Unlock()
 	if last {
 		t.c.ipc.Exited(t.TGID())
-		t.Record(audit.Record{Event: "exit", Status: &status})
+		t.Record(audit.Record{Event: audit.EventExit, Status: &status, Reason: audit.WaitStatus(status),
+			DurationNs: int64(time.Since(t.tg.startTime))})
 		t.c.mu.Lock()
 		t.tg.die()
 		t.c.mu.Unlock()

@@ -287,6 +287,9 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 		c.cfg.Net.Close()
 		c.cancel()
 		c.k.guard.remove(c)
+		if err := c.cfg.Audit.Close(); err != nil {
+			c.k.log.Error("the audit trail has no end", "container", c.cfg.ID, "err", err)
+		}
 		close(c.done)
 		return nil, fmt.Errorf("starting %s: %w", ic.Path, err)
 	}
@@ -296,6 +299,9 @@ func (c *Container) Start(ic InitConfig) (*ThreadGroup, error) {
 		c.k.guard.remove(c)
 		c.closeMemories()
 		c.cfg.Net.Close()
+		if err := c.cfg.Audit.Close(); err != nil {
+			c.k.log.Error("the audit trail has no end", "container", c.cfg.ID, "err", err)
+		}
 		close(c.done)
 	}()
 	t.start(prog.entry)

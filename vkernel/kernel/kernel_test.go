@@ -295,7 +295,7 @@ func TestExecve(t *testing.T) {
 	})
 	w := newWorld(t, map[string]*script{"first": first, "second": second})
 	wantStatus(t, w.run("/bin/first"), exited(55))
-	if n, err := audit.Verify(&w.trail); err != nil || n != 3 { // exec, exec, exit
+	if n, err := audit.Verify(&w.trail); err != nil || n != 4 { // exec, exec, exit, end
 		t.Errorf("audit trail of %d lines: %v", n, err)
 	}
 }

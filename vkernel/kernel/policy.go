@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"fmt"
+
 	"megabinary.dev/vkernel/audit"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/policy"
@@ -68,4 +70,34 @@ func (t *Task) KillBySyscall(all bool) {
 		return
 	}
 	t.fatal = true
+}
+
+// recordPrivilege notes a change of ids and capabilities.
+func (t *Task) recordPrivilege(old, now *vfs.Creds) {
+	var args []string
+	ids := func(what string, a, b [3]uint32) {
+		if a != b {
+			args = append(args, fmt.Sprintf("%s %d,%d,%d to %d,%d,%d", what, a[0], a[1], a[2], b[0], b[1], b[2]))
+		}
+	}
+	caps := func(what string, a, b uint64) {
+		if a != b {
+			args = append(args, fmt.Sprintf("%s %#x to %#x", what, a, b))
+		}
+	}
+	ids("uid", [3]uint32{old.UID, old.EUID, old.SUID}, [3]uint32{now.UID, now.EUID, now.SUID})
+	ids("gid", [3]uint32{old.GID, old.EGID, old.SGID}, [3]uint32{now.GID, now.EGID, now.SGID})
+	caps("permitted", old.Permitted, now.Permitted)
+	caps("effective", old.Effective, now.Effective)
+	caps("bounding", old.Bounding, now.Bounding)
+	if len(args) > 0 {
+		t.Record(audit.Record{Event: audit.EventPrivilege, Args: args})
+	}
+}
+
+// RefuseMemory notes that executable memory was refused which is no file of the
+// exec map, and returns what the guest gets.
+func (t *Task) RefuseMemory(call, why string) error {
+	t.Record(audit.Record{Event: audit.EventMemory, Path: call, Verdict: "deny", Rule: "exec.no-memory", Reason: why})
+	return linux.EACCES
 }

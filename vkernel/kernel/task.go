@@ -104,8 +104,12 @@ func (t *Task) FS() *vfs.FSContext { return t.fs.Load() }
 // Creds returns the credentials, which are never changed in place.
 func (t *Task) Creds() *vfs.Creds { return t.creds.Load() }
 
-// SetCreds replaces the credentials.
-func (t *Task) SetCreds(c *vfs.Creds) { t.creds.Store(c) }
+// SetCreds replaces the credentials, and notes in the audit trail what that
+// changes.
+func (t *Task) SetCreds(c *vfs.Creds) {
+	t.recordPrivilege(t.Creds(), c)
+	t.creds.Store(c)
+}
 
 // MM returns the address space.
 func (t *Task) MM() *mm.AddressSpace { return t.mm.Load() }

@@ -311,7 +311,7 @@ func (t *Task) panicked(r any) {
 // Record appends to the audit trail what t does. A trail that cannot be written
 // ends the container: nothing may run unrecorded.
 func (t *Task) Record(r audit.Record) {
-	r.PID, r.PPID, r.UID = t.TGID(), t.tg.ParentID(), int(t.Creds().UID)
+	r.PID, r.TID, r.PPID, r.UID = t.TGID(), t.TID(), t.tg.ParentID(), int(t.Creds().UID)
 	if r.Subject == "" {
 		r.Subject = t.tg.ExeDigest()
 	}

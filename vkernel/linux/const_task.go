@@ -45,6 +45,8 @@ const (
 	P_PGID      = 2
 	P_PIDFD     = 3
 
+	READ_IMPLIES_EXEC = 0x0400000 // of personality(2): refused
+
 	STICKY_TIMEOUTS = 0x4000000 // of personality(2): select writes no time back
 )
 

@@ -389,7 +389,7 @@ func shmat(t *kernel.Task, a kernel.Args) (uint64, error) {
 		want, prot = 4, linux.PROT_READ
 	}
 	if flags&linux.SHM_EXEC != 0 {
-		return 0, linux.EACCES // no code but what the exec controller has admitted
+		return 0, t.RefuseMemory("shmat", "shared memory with SHM_EXEC")
 	}
 	s.Mu.Lock()
 	err = s.Perm.Check(t.Creds(), want)

@@ -360,6 +360,9 @@ func getcpu(t *kernel.Task, a kernel.Args) (uint64, error) {
 func personality(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const query = 0xffff_ffff
 	if v := a.Uint(0); v != query {
+		if v&linux.READ_IMPLIES_EXEC != 0 {
+			return 0, t.RefuseMemory("personality", "READ_IMPLIES_EXEC")
+		}
 		return uint64(t.ThreadGroup().SetPersonality(v)), nil
 	}
 	return uint64(t.ThreadGroup().Personality()), nil

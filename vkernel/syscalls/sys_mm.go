@@ -72,7 +72,7 @@ func mmap(t *kernel.Task, a kernel.Args) (uint64, error) {
 	if flags&linux.MAP_ANONYMOUS != 0 {
 		o.Offset = 0
 		if prot&linux.PROT_EXEC != 0 {
-			return 0, linux.EACCES // no code but what the exec controller has admitted
+			return 0, t.RefuseMemory("mmap", "anonymous memory with PROT_EXEC")
 		}
 		return t.MM().Map(o)
 	}
@@ -144,8 +144,11 @@ func mapCode(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, e
 		}
 		return 0, err
 	}
-	if d.Unit < 0 || o.Shared {
+	if d.Unit < 0 {
 		return 0, linux.EACCES
+	}
+	if o.Shared {
+		return 0, t.RefuseMemory("mmap", "a file shared with PROT_EXEC")
 	}
 	o.File = contentFile{d.Content, d.Pages, desc.Describe(t.FS().Root())}
 	addr, err := t.MM().Map(o)
@@ -186,9 +189,17 @@ func mprotect(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, linux.EINVAL
 	}
 	if prot&linux.PROT_EXEC != 0 && !t.MM().Executable(a.Addr(0), a[1]) {
-		return 0, linux.EACCES
+		return 0, t.RefuseMemory("mprotect", "PROT_EXEC on what is no code of the exec map")
 	}
 	return 0, t.MM().Protect(a.Addr(0), a[1], prot&mmapProt)
+}
+
+// pkeyMprotect implements pkey_mprotect(2) without keys: none can be allocated.
+func pkeyMprotect(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Int(3) != -1 {
+		return 0, linux.EINVAL
+	}
+	return mprotect(t, a)
 }
 
 // munmap implements munmap(2).

@@ -207,6 +207,7 @@ func rows() map[int]Row {
 		322: full("execveat", execveat, strace.DirFD, strace.Path, strace.Argv, strace.Envp, strace.Hex),
 		324: stub("No commands are offered.", "membarrier", membarrier, strace.Int, strace.Hex),
 		325: stub("Guest memory is never locked.", "mlock2", mlock, strace.Addr, strace.Size, strace.Hex),
+		329: partial("No keys: the key is -1.", "pkey_mprotect", pkeyMprotect, strace.Addr, strace.Size, prot, strace.Int),
 		334: stub("ENOSYS: C libraries do without.", "rseq", notImplemented, strace.Addr, strace.Hex, strace.Hex, strace.Hex),
 		424: full("pidfd_send_signal", pidfdSendSignal, strace.FD, strace.Signal, strace.Addr, strace.Hex),
 		434: partial("No threads.", "pidfd_open", pidfdOpen, strace.Int, strace.Hex),
