@@ -28,7 +28,7 @@ const (
 	SSEMin
 	SSEMax
 	SSESqrt
-	SSECompare  // imm: predicate
+	SSECompare  // imm: predicate, one of the 32 of AVX
 	SSECompareI // imm: 1 if quiet NaNs are invalid; the result holds ZF, PF<<1 and CF<<2
 	SSERound    // imm as of roundps
 	SSEAddSub
@@ -40,6 +40,7 @@ const (
 	SSEToInt64   // likewise, scalar only
 	SSEFromInt32 // of the integers in b
 	SSEFromInt64 // likewise, scalar only
+	SSEFMA       // scalar only: the product of both halves of a, plus b
 )
 
 // Bits of a code above the operation.
@@ -60,9 +61,12 @@ func SSE(code, mxcsr uint32, a, b [2]uint64) (r [2]uint64, out uint32, fault boo
 		e.f = double
 	}
 	op := SSEOp(code & 0xff)
-	if code&SSEPacked != 0 {
+	switch {
+	case op == SSEFMA:
+		r[0] = e.fma(a[0], a[1], b[0])
+	case code&SSEPacked != 0:
 		r = e.packed(op, a, b)
-	} else {
+	default:
 		r[0] = e.scalar(op, e.lane(a, 0), b[0])
 	}
 	if e.stops() {
@@ -319,7 +323,7 @@ func (e *sse) choose(op SSEOp, a, b uint64) uint64 {
 func (e *sse) compare(op SSEOp, a, b uint64) uint64 {
 	x, d1 := e.operand(a)
 	y, d2 := e.operand(b)
-	signals := e.imm&3 == 1 || e.imm&3 == 2 // lt, le and their negations
+	signals := (e.imm&3 == 1 || e.imm&3 == 2) != (e.imm&16 != 0) // lt, le and their negations
 	if op == SSECompareI {
 		signals = e.imm != 0
 	}
@@ -332,11 +336,20 @@ func (e *sse) compare(op SSEOp, a, b uint64) uint64 {
 	if op == SSECompareI {
 		return [...]uint64{less: 4, equal: 1, greater: 0, unordered: 7}[o]
 	}
-	holds := [4]bool{o == equal, o == less, o == less || o == equal, o == unordered}[e.imm&3]
-	if holds != (e.imm&4 != 0) {
+	if predicates[e.imm&15]>>o&1 != 0 {
 		return 1<<(e.f.size()-1)<<1 - 1
 	}
 	return 0
+}
+
+// predicates holds, for each predicate of vcmpps less the bit that says which NaNs
+// are invalid, a bit for each order of which it is true (Intel SDM volume 2,
+// CMPPD, table 3-1).
+var predicates = [16]uint8{
+	1 << equal, 1 << less, 1<<less | 1<<equal, 1 << unordered,
+	1<<less | 1<<greater | 1<<unordered, 1<<equal | 1<<greater | 1<<unordered, 1<<greater | 1<<unordered, 1<<less | 1<<equal | 1<<greater,
+	1<<equal | 1<<unordered, 1<<less | 1<<unordered, 1<<less | 1<<equal | 1<<unordered, 0,
+	1<<less | 1<<greater, 1<<equal | 1<<greater, 1 << greater, 1<<less | 1<<equal | 1<<greater | 1<<unordered,
 }
 
 // roundInt is roundss.

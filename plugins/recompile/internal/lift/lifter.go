@@ -58,6 +58,7 @@ type Lifter struct {
 	// origin says by operands what flags says by values; either may be unknown.
 	origin origin
 	ea     address    // of the instruction's memory operand
+	raised ir.Value   // whether a part of an instruction of AVX raised #XM, an i32, or None
 	half   half       // of the vectors that a handler of SSE sees in an instruction of AVX
 	wraps  []ir.Value // low 32 bits of each i64 value for which they were asked, or None
 	wrote  Flags

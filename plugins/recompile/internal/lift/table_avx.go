@@ -6,6 +6,7 @@ import (
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/x86"
+	"megabinary.dev/sdk/x87"
 )
 
 // onVEX wraps a handler of an instruction of AVX that has a row of its own.
@@ -81,8 +82,8 @@ func avxRows() Table {
 		x86asm.VPSLLVD: shiftEach(4, ir.I32Shl, false), x86asm.VPSRLVD: shiftEach(4, ir.I32ShrU, false), x86asm.VPSRAVD: shiftEach(4, ir.I32ShrS, true),
 		x86asm.VPSLLVQ: shiftEach(8, ir.I64Shl, false), x86asm.VPSRLVQ: shiftEach(8, ir.I64ShrU, false),
 
-		x86asm.VCMPPS: comparePackedVEX(&f32Ops), x86asm.VCMPPD: comparePackedVEX(&f64Ops),
-		x86asm.VCMPSS: compareScalarVEX(&f32Ops, 4), x86asm.VCMPSD: compareScalarVEX(&f64Ops, 8),
+		x86asm.VCMPPS: comparePackedVEX(&f32Ops, ps), x86asm.VCMPPD: comparePackedVEX(&f64Ops, pd),
+		x86asm.VCMPSS: compareScalarVEX(&f32Ops, 4, ss), x86asm.VCMPSD: compareScalarVEX(&f64Ops, 8, sd),
 
 		x86asm.VCVTPH2PS: {Lift: onVEX(liftHalfToFloat)}, x86asm.VCVTPS2PH: {Lift: onVEX(liftFloatToHalf)},
 	}
@@ -353,13 +354,43 @@ func (l *Lifter) compareBy(t *floatType, p uint8, x, y ir.Value) ir.Value {
 	return l.splat64(^uint64(0))
 }
 
-func comparePackedVEX(t *floatType) Row {
-	return perHalf(func(l *Lifter, in x86.Inst, a, b ir.Value, _ bool) ir.Value { return l.compareBy(t, imm8(in), a, b) })
+func comparePackedVEX(t *floatType, form x87.SSEOp) Row {
+	row := perHalf(func(l *Lifter, in x86.Inst, a, b ir.Value, _ bool) ir.Value { return l.compareBy(t, imm8(in), a, b) })
+	row.Careful = onVEX(func(l *Lifter, in x86.Inst) {
+		l.raised = ir.None
+		low, high := l.carefulCompare(form, in, l.getHalf(in.Args[1], false), l.vecHalf(in.Args[2], false)), ir.None
+		if isWide(in) {
+			high = l.carefulCompare(form, in, l.getHalf(in.Args[1], true), l.vecHalf(in.Args[2], true))
+		}
+		l.setUnlessRaised(in.Args[0], low, high)
+	})
+	return row
+}
+
+// carefulCompare is the mask of all elements, or of the lowest.
+func (l *Lifter) carefulCompare(form x87.SSEOp, in x86.Inst, a, b ir.Value) ir.Value {
+	code := uint32(x87.SSECompare|form) | uint32(imm8(in)&31)<<x87.SSEImmShift
+	return l.partUnderMXCSR(code, l.halves(a), l.halves(b))
+}
+
+// partUnderMXCSR has the host compute a part of an instruction, which ends with
+// setUnlessRaised.
+func (l *Lifter) partUnderMXCSR(code uint32, a, b [2]ir.Value) ir.Value {
+	l.half.active = true
+	r, raised := l.underMXCSR(code, a, b)
+	raised()
+	l.half.active = false
+	return l.b.OpImm(ir.I64x2ReplaceLane, 1, l.b.Op(ir.I64x2Splat, r[0]), r[1])
 }
 
 // compareScalarVEX compares the first size bytes and keeps the rest.
-func compareScalarVEX(t *floatType, size int) Row {
-	return Row{Lift: onVEX(func(l *Lifter, in x86.Inst) {
+func compareScalarVEX(t *floatType, size int, form x87.SSEOp) Row {
+	return Row{Careful: onVEX(func(l *Lifter, in x86.Inst) {
+		l.raised = ir.None
+		y := l.lowElement(in.Args[2], size)
+		x := l.getHalf(in.Args[1], false)
+		l.setUnlessRaised(in.Args[0], l.mergeLow(x, l.carefulCompare(form, in, x, y), size), ir.None)
+	}), Lift: onVEX(func(l *Lifter, in x86.Inst) {
 		y := l.lowElement(in.Args[2], size)
 		x := l.getHalf(in.Args[1], false)
 		l.setYMM(in.Args[0], l.mergeLow(x, l.compareBy(t, imm8(in), x, y), size), ir.None)

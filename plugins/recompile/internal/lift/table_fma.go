@@ -6,6 +6,7 @@ import (
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/x86"
+	"megabinary.dev/sdk/x87"
 )
 
 // fma is one operation: x*y+z with some operands negated. Signs of NaNs stay.
@@ -42,7 +43,7 @@ func fmaRows() Table {
 					panic("BUG: no instruction V" + name)
 				}
 				f := fma{kind.product, kind.even, kind.odd, order, form.size, form.scalar}
-				t[op] = Row{Lift: onVEX(f.lift)}
+				t[op] = Row{Lift: onVEX(f.lift), Careful: onVEX(f.liftCareful)}
 			}
 		}
 	}
@@ -68,10 +69,9 @@ func (f *fma) flip(l *Lifter, v ir.Value, even, odd bool) ir.Value {
 	return l.b.Op(ir.V128Xor, v, sign)
 }
 
-// apply computes one half.
-func (f *fma) apply(l *Lifter, a, b, c ir.Value) ir.Value {
-	var x, y, z ir.Value // the names of the orders number the operands
-	switch f.order {
+// operands returns x, y and z of x*y+z for one half.
+func (f *fma) operands(l *Lifter, a, b, c ir.Value) (x, y, z ir.Value) {
+	switch f.order { // their names number the operands
 	case 132:
 		x, y, z = a, c, b
 	case 213:
@@ -79,7 +79,60 @@ func (f *fma) apply(l *Lifter, a, b, c ir.Value) ir.Value {
 	default:
 		x, y, z = b, c, a
 	}
-	x, z = f.flip(l, x, f.product, f.product), f.flip(l, z, f.even, f.odd)
+	return f.flip(l, x, f.product, f.product), y, f.flip(l, z, f.even, f.odd)
+}
+
+// liftCareful has the host compute each element.
+func (f *fma) liftCareful(l *Lifter, in x86.Inst) {
+	l.raised = ir.None
+	if f.scalar {
+		a := l.getHalf(in.Args[0], false)
+		r := f.carefulHalf(l, a, l.getHalf(in.Args[1], false), l.lowElement(in.Args[2], f.size), 1)
+		l.setUnlessRaised(in.Args[0], l.mergeLow(a, r, f.size), ir.None)
+		return
+	}
+	last := [2]ir.Value{l.vecHalf(in.Args[2], false), ir.None}
+	wide := isWide(in)
+	if wide {
+		last[1] = l.vecHalf(in.Args[2], true)
+	}
+	low := f.carefulHalf(l, l.getHalf(in.Args[0], false), l.getHalf(in.Args[1], false), last[0], 16/f.size)
+	high := ir.None
+	if wide {
+		high = f.carefulHalf(l, l.getHalf(in.Args[0], true), l.getHalf(in.Args[1], true), last[1], 16/f.size)
+	}
+	l.setUnlessRaised(in.Args[0], low, high)
+}
+
+// carefulHalf computes the first n elements of a half.
+func (f *fma) carefulHalf(l *Lifter, a, b, c ir.Value, n int) ir.Value {
+	x, y, z := f.operands(l, a, b, c)
+	r := l.zeroVec()
+	for i := range int64(n) {
+		element := func(v ir.Value) ir.Value {
+			if f.size == 8 {
+				return l.b.OpImm(ir.I64x2ExtractLane, i, v)
+			}
+			return l.extendU(l.b.OpImm(ir.I32x4ExtractLane, i, v))
+		}
+		code := uint32(x87.SSEFMA)
+		if f.size == 8 {
+			code |= x87.SSEDouble
+		}
+		v := l.partUnderMXCSR(code, [2]ir.Value{element(x), element(y)}, [2]ir.Value{element(z), l.b.I64(0)})
+		low := l.b.OpImm(ir.I64x2ExtractLane, 0, v)
+		if f.size == 8 {
+			r = l.b.OpImm(ir.I64x2ReplaceLane, i, r, low)
+		} else {
+			r = l.b.OpImm(ir.I32x4ReplaceLane, i, r, l.wrap(low))
+		}
+	}
+	return r
+}
+
+// apply computes one half.
+func (f *fma) apply(l *Lifter, a, b, c ir.Value) ir.Value {
+	x, y, z := f.operands(l, a, b, c)
 	name := guestabi.FuncFMAF64x2
 	switch {
 	case f.size == 4 && f.scalar:

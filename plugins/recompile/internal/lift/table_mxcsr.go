@@ -74,7 +74,20 @@ func carefulRows() map[x86asm.Op]handler {
 func (l *Lifter) underMXCSR(code uint32, a, b [2]ir.Value) (r [2]ir.Value, raised func()) {
 	out := l.b.Helper(guestabi.FuncSSE, l.b.I32(int32(code)), l.getReg(guestabi.MXCSR), a[0], a[1], b[0], b[1])
 	l.setReg(guestabi.MXCSR, out[2])
-	return [2]ir.Value{out[0], out[1]}, func() { l.faultIf(out[3], guestabi.FaultSIMD) }
+	return [2]ir.Value{out[0], out[1]}, func() { l.raiseSIMD(out[3]) }
+}
+
+// raiseSIMD raises #XM if cond is not zero: at once, or, in a part of an
+// instruction of AVX, at its end.
+func (l *Lifter) raiseSIMD(cond ir.Value) {
+	switch {
+	case !l.half.active:
+		l.faultIf(cond, guestabi.FaultSIMD)
+	case l.raised == ir.None:
+		l.raised = cond
+	default:
+		l.raised = l.b.Op(ir.I32Or, l.raised, cond)
+	}
 }
 
 func (l *Lifter) halves(v ir.Value) [2]ir.Value {
@@ -107,7 +120,11 @@ func (l *Lifter) setLow(double bool, a x86asm.Arg, v ir.Value) {
 
 // withImm adds the instruction's immediate, if it has one, to code.
 func withImm(code x87.SSEOp, in x86.Inst) uint32 {
-	return uint32(code) | uint32(imm8(in))<<x87.SSEImmShift
+	imm := imm8(in)
+	if code&0xff == x87.SSECompare {
+		imm &= 7
+	}
+	return uint32(code) | uint32(imm)<<x87.SSEImmShift
 }
 
 func carefulPacked(code x87.SSEOp) handler {
@@ -179,7 +196,11 @@ func carefulToInt(form x87.SSEOp, truncates uint32) handler {
 
 // loadsMXCSR reports whether op may set MXCSRCareful.
 func loadsMXCSR(op x86asm.Op) bool {
-	return op == x86asm.LDMXCSR || op == x86asm.FXRSTOR || op == x86asm.FXRSTOR64
+	switch op {
+	case x86asm.LDMXCSR, x86asm.VLDMXCSR, x86asm.FXRSTOR, x86asm.FXRSTOR64, x86asm.XRSTOR, x86asm.XRSTOR64:
+		return true
+	}
+	return false
 }
 
 // setMXCSR loads MXCSR, whose bits v has, at the end of an instruction. It sets

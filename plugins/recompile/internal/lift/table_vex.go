@@ -8,6 +8,12 @@ import (
 // halves of 256, what an SSE instruction does.
 func vexRows() Table {
 	sse, names, t := sseRows(), vexNames(), Table{}
+	for op, f := range carefulRows() {
+		if row, ok := sse[op]; ok {
+			row.Careful = f
+			sse[op] = row
+		}
+	}
 	put := func(op x86asm.Op, row func(sse Row) Row) {
 		vop, ok := names[op.String()]
 		switch op {

@@ -112,8 +112,8 @@ func liftXRstor(l *Lifter, in x86.Inst) error {
 	})
 	vectors(guestabi.XCR0SSE, guestabi.XMM0, fxXMM)
 	vectors(guestabi.XCR0AVX, guestabi.YMMH0, guestabi.XSaveYMMH)
-	l.when(l.component(guestabi.XCR0SSE|guestabi.XCR0AVX), func() {
-		l.setReg(guestabi.MXCSR, l.opImm(ir.I32And, l.load(ir.I32Load, l.flatAddr(m), fxMXCSR), 0xffff))
-	})
+	mxcsr := l.b.Select(l.load(ir.I32Load, l.flatAddr(m), fxMXCSR), l.mxcsr(), l.component(guestabi.XCR0SSE|guestabi.XCR0AVX))
+	mxcsr = l.opImm(ir.I32And, mxcsr, mxcsrBits)
+	l.setMXCSR(mxcsr, l.b.Op(ir.I32Ne, l.mxcsr(), mxcsr)) // as fxrstor
 	return nil
 }

@@ -168,15 +168,24 @@ func (f vexForm) row(sse Row) Row {
 		if isEVEX(in) {
 			return l.unsupported("AVX-512")
 		}
-		return f.lift(l, in, sse)
+		return f.lift(l, in, sse.Lift)
+	}
+	if sse.Careful != nil {
+		row.Careful = func(l *Lifter, in x86.Inst) error {
+			if isEVEX(in) {
+				return l.unsupported("AVX-512")
+			}
+			return f.lift(l, in, sse.Careful)
+		}
 	}
 	return row
 }
 
-func (f vexForm) lift(l *Lifter, in x86.Inst, sse Row) error {
+func (f vexForm) lift(l *Lifter, in x86.Inst, sse handler) error {
 	if _, _, ok := vreg(in.Args[0]); !ok {
 		return l.unsupported("operands")
 	}
+	l.raised = ir.None
 	low, err := f.half(l, in, sse, false)
 	if err != nil {
 		return err
@@ -190,13 +199,29 @@ func (f vexForm) lift(l *Lifter, in x86.Inst, sse Row) error {
 	if f.narrow && high != ir.None {
 		low, high = l.b.Shuffle(low, high, lanesOf(8, 0, 2)), ir.None
 	}
-	l.setYMM(in.Args[0], low, high)
+	l.setUnlessRaised(in.Args[0], low, high)
 	return nil
+}
+
+// setUnlessRaised is setYMM, but after an exception that is not masked the
+// register keeps what it has.
+func (l *Lifter) setUnlessRaised(a x86asm.Arg, low, high ir.Value) {
+	if l.raised == ir.None {
+		l.setYMM(a, low, high)
+		return
+	}
+	if high == ir.None {
+		high = l.zeroVec()
+	}
+	low = l.b.Select(l.getHalf(a, false), low, l.raised)
+	high = l.b.Select(l.getHalf(a, true), high, l.raised)
+	l.setYMM(a, low, high)
+	l.faultIf(l.raised, guestabi.FaultSIMD)
 }
 
 // half runs the handler of SSE on half of the operands and returns what it
 // writes to its destination.
-func (f vexForm) half(l *Lifter, in x86.Inst, sse Row, upper bool) (ir.Value, error) {
+func (f vexForm) half(l *Lifter, in x86.Inst, sse handler, upper bool) (ir.Value, error) {
 	part, wide := in, isWide(in)
 	if f.three {
 		copy(part.Args[:], in.Args[1:])
@@ -237,7 +262,7 @@ func (f vexForm) half(l *Lifter, in x86.Inst, sse Row, upper bool) (ir.Value, er
 		}
 	}
 	l.in = part
-	if err := sse.Lift(l, part); err != nil {
+	if err := sse(l, part); err != nil {
 		return ir.None, err
 	}
 	if l.half.result == ir.None {
@@ -264,6 +289,14 @@ func sameOperands(sse Row) Row {
 			return l.unsupported("form")
 		}
 		return sse.Lift(l, in)
+	}
+	if sse.Careful != nil {
+		row.Careful = func(l *Lifter, in x86.Inst) error {
+			if isEVEX(in) || isWide(in) {
+				return l.unsupported("form")
+			}
+			return sse.Careful(l, in)
+		}
 	}
 	return row
 }

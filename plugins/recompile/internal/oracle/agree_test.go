@@ -7,49 +7,11 @@ import (
 
 	"megabinary.dev/plugins/recompile/internal/interp"
 	"megabinary.dev/sdk/guestabi"
-	"megabinary.dev/sdk/x86"
 )
 
 // stray reports whether addr, modulo 2^32, is memory of the runner but not of
 // the case: its code page.
 func stray(addr uint32) bool { return addr-CodePage+64 < MemSize+64 }
-
-// vectorPF is the exception of a page fault.
-const vectorPF = 14
-
-// comparable reports whether translated code faults where the CPU did, by a
-// memory fault: guest addresses are computed modulo 2^32, and 16 bytes of
-// scratch memory are never missed.
-func (r record) comparable() bool {
-	if r.u64(recTrap) == vectorPF {
-		addr := r.u64(recAddress)
-		return addr < 1<<32 && addr-guestabi.AddrBias >= guestabi.MinAddr-guestabi.AddrBias
-	}
-	in, ok := r.faulting()
-	if !ok {
-		return false
-	}
-	var regs [guestabi.NumGPR]uint64
-	for i := range regs {
-		regs[i] = r.u64(recGPR + 8*i)
-	}
-	for _, a := range in.Accesses(&regs, r.u64(recFSBase), r.u64(recGSBase)) {
-		if a.Addr >= 1<<32 || a.Size >= 16 { // the alignment of vectors is not checked
-			return false
-		}
-	}
-	return true
-}
-
-// faulting returns the instruction at which the CPU stopped.
-func (r record) faulting() (x86.Inst, bool) {
-	at := r.u64(recPC) - CodeAt
-	if at >= codeField {
-		return x86.Inst{}, false
-	}
-	in, err := decodeAt(r[recCode:][:codeField], int(at))
-	return in, err == nil
-}
 
 // agrees compares an outcome of a sequence with what the CPU gave. Where that is
 // a memory fault, the memory of wasm is larger than that of the case, and flags

@@ -22,6 +22,7 @@ import (
 	"megabinary.dev/plugins/recompile/internal/interp"
 	"megabinary.dev/plugins/recompile/internal/ir"
 	"megabinary.dev/sdk/guestabi"
+	"megabinary.dev/sdk/x86"
 )
 
 // Where a case's code and memory lie, in guest addresses. Nothing is mapped
@@ -40,6 +41,8 @@ type Outcome struct {
 	// Signal is 0 if control went to PC; else the instruction faulted.
 	Signal syscall.Signal
 	PC     uint64
+
+	beyond bool // a fault of the CPU where translated code has none: see comparable
 }
 
 // Case is code at CodeAt and the state before it.
@@ -270,6 +273,43 @@ func (r record) end(codeLen int) (sig syscall.Signal, pc uint64) {
 	return sig, pc
 }
 
+// vectorPF is the exception of a page fault.
+const vectorPF = 14
+
+// comparable reports whether translated code faults where the CPU did, by a
+// memory fault: guest addresses are computed modulo 2^32, and 16 bytes of
+// scratch memory are never missed.
+func (r record) comparable() bool {
+	if r.u64(recTrap) == vectorPF {
+		addr := r.u64(recAddress)
+		return addr < 1<<32 && addr-guestabi.AddrBias >= guestabi.MinAddr-guestabi.AddrBias
+	}
+	in, ok := r.faulting()
+	if !ok {
+		return false
+	}
+	var regs [guestabi.NumGPR]uint64
+	for i := range regs {
+		regs[i] = r.u64(recGPR + 8*i)
+	}
+	for _, a := range in.Accesses(&regs, r.u64(recFSBase), r.u64(recGSBase)) {
+		if a.Addr >= 1<<32 || a.Size >= 16 { // the alignment of vectors is not checked
+			return false
+		}
+	}
+	return true
+}
+
+// faulting returns the instruction at which the CPU stopped.
+func (r record) faulting() (x86.Inst, bool) {
+	at := r.u64(recPC) - CodeAt
+	if at >= codeField {
+		return x86.Inst{}, false
+	}
+	in, err := decodeAt(r[recCode:][:codeField], int(at))
+	return in, err == nil
+}
+
 // outcome is what became of c.
 func (r record) outcome(c Case) Outcome {
 	st := Clone(c.State)
@@ -287,6 +327,7 @@ func (r record) outcome(c Case) Outcome {
 	copy(st.Mem[0].Data, r[recMem:])
 	o := Outcome{State: st}
 	o.Signal, o.PC = r.end(len(c.Code))
+	o.beyond = o.Signal == syscall.SIGSEGV && !r.comparable()
 	return o
 }
 

@@ -106,6 +106,7 @@ type campaign struct {
 	seen map[uint64]struct{}
 
 	sequences, instructions, compiled int
+	repeated                          int // sequences that had been drawn before
 	runs, faulted, unknown            int // a run is a sequence on one state
 	found                             int
 	scratch                           *interp.State
@@ -113,8 +114,8 @@ type campaign struct {
 }
 
 func (c *campaign) summary() string {
-	return fmt.Sprintf("%d distinct sequences of %d instructions, %d of them compiled to wasm too; %d runs, %d ended by a memory fault, of which %d cannot be compared; %d differences",
-		c.sequences, c.instructions, c.compiled, c.runs, c.faulted, c.unknown, c.found)
+	return fmt.Sprintf("%d distinct sequences of %d instructions (%d drawn again and left out), %d of them compiled to wasm too; %d runs, %d ended by a memory fault, of which %d cannot be compared; %d differences",
+		c.sequences, c.instructions, c.repeated, c.compiled, c.runs, c.faulted, c.unknown, c.found)
 }
 
 // trial is a sequence with its states.
@@ -198,6 +199,7 @@ func (c *campaign) trial(first int) (trial, bool) {
 	h := fnv.New64a()
 	h.Write(t.code)
 	if _, ok := c.seen[h.Sum64()]; ok {
+		c.repeated++
 		return t, false
 	}
 	var err error

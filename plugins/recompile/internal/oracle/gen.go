@@ -30,7 +30,7 @@ type Generator struct {
 var unfit = map[x86asm.Op]bool{
 	x86asm.IRET: true, x86asm.IRETD: true, x86asm.IRETQ: true, x86asm.LRET: true, x86asm.LCALL: true, x86asm.LJMP: true,
 	x86asm.SYSRET: true, x86asm.SYSEXIT: true, x86asm.INTO: true,
-	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true, x86asm.VLDMXCSR: true,
+	x86asm.WRFSBASE: true, x86asm.WRGSBASE: true,
 	x86asm.FXRSTOR: true, x86asm.FXRSTOR64: true, x86asm.FXSAVE: true, x86asm.FXSAVE64: true,
 }
 
@@ -135,8 +135,11 @@ func (g *Generator) NextOf(op x86asm.Op) (Case, x86.Inst, bool) {
 		}
 	}
 	st := g.state()
-	if isVEX(code) {
-		st.Regs[guestabi.MXCSR].Lo = guestabi.MXCSRInit // VEX forms have no careful meaning
+	switch {
+	case in.Op == x86asm.VCVTPH2PS || in.Op == x86asm.VCVTPS2PH:
+		st.Regs[guestabi.MXCSR].Lo = guestabi.MXCSRInit // their exceptions are not raised
+	case !masks(in):
+		st.Regs[guestabi.MXCSR].Lo |= 0x1f80
 	}
 	if in.Rep || in.Repne {
 		st.Regs[guestabi.RCX].Lo = uint64(g.rng.IntN(40)) // few, in memory that has no end
@@ -375,7 +378,7 @@ func (g *Generator) aim(st *interp.State, in *x86.Inst) {
 		// No trap flag, no alignment check.
 		sp := st.Regs[guestabi.RSP].Lo - MemAt
 		binary.LittleEndian.PutUint64(st.Mem[0].Data[sp:], g.rng.Uint64()&0xcd5)
-	case x86asm.LDMXCSR:
+	case x86asm.LDMXCSR, x86asm.VLDMXCSR:
 		if target+4 <= MemAt+MemSize {
 			binary.LittleEndian.PutUint32(st.Mem[0].Data[target-MemAt:], g.drawMXCSR())
 		}

@@ -48,7 +48,6 @@ var notInSequences = map[x86asm.Op]bool{
 	x86asm.UD2: true, x86asm.UD1: true, x86asm.UD0: true, x86asm.RET: true, x86asm.CALL: true, x86asm.JMP: true,
 	x86asm.FPREM: true, x86asm.FPREM1: true, x86asm.POPF: true, x86asm.POPFD: true, x86asm.POPFQ: true,
 	x86asm.LEAVE: true, x86asm.ENTER: true,
-	x86asm.VSTMXCSR: true,
 }
 
 // code assembles s.
@@ -128,9 +127,9 @@ func (g *Generator) sequence() *sequence {
 			}
 			size += len(it.code) + 2
 		}
-		s.careful = s.has(x86asm.STMXCSR) || s.has(x86asm.LDMXCSR) || g.rng.IntN(2) == 0
-		if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
-			s.careful = false // VEX forms have no careful meaning
+		s.careful = s.has(x86asm.STMXCSR) || s.has(x86asm.LDMXCSR) || s.has(x86asm.VSTMXCSR) || s.has(x86asm.VLDMXCSR) || g.rng.IntN(2) == 0
+		if s.has(x86asm.VCVTPH2PS) || s.has(x86asm.VCVTPS2PH) {
+			s.careful = false // their exceptions are not raised
 		}
 		if n := len(s.items); n > 0 {
 			if g.rng.IntN(4) == 0 {
@@ -160,9 +159,9 @@ func (s *sequence) clash() bool {
 	}
 	for _, it := range s.items {
 		switch it.in.Op {
-		case x86asm.STMXCSR, x86asm.LDMXCSR:
-			if slices.ContainsFunc(s.items, func(it item) bool { return isVEX(it.code) }) {
-				return true // the flags of VEX forms are not kept
+		case x86asm.STMXCSR, x86asm.LDMXCSR, x86asm.VLDMXCSR, x86asm.VSTMXCSR:
+			if s.has(x86asm.VCVTPH2PS) || s.has(x86asm.VCVTPS2PH) {
+				return true // their exceptions are not raised
 			}
 		case x86asm.FNSTENV, x86asm.FNSAVE:
 			if x87 > 1 {
@@ -358,9 +357,8 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 	if s.careful {
 		g.mxcsr(st)
 	}
-	if s.has(x86asm.DPPS) || s.has(x86asm.DPPD) {
-		// In which order its products raise exceptions is the processor's own,
-		// and one that is not masked ends the instruction.
+	if slices.ContainsFunc(s.items, func(it item) bool { return !masks(it.in) }) {
+		// One that is not masked would end the instruction.
 		st.Regs[guestabi.MXCSR].Lo |= 0x1f80
 	}
 	mem := st.Mem[0].Data
@@ -387,14 +385,25 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 	st.Regs[indexReg].Lo = uint64(g.rng.IntN(8))
 	st.Regs[loopReg].Lo = uint64(1 + g.rng.IntN(4))
 	for i := range s.items {
-		g.control(st, &s.items[i].in)
+		g.control(st, s, &s.items[i].in)
 	}
 	return st
 }
 
+// masks reports whether the exceptions of in are right if they are not masked: in
+// which order the products of dpps raise them is the processor's own, and the
+// parts of an instruction of AVX do not hide each other's.
+func masks(in x86.Inst) bool {
+	switch in.Op {
+	case x86asm.DPPS, x86asm.DPPD, x86asm.VDPPS, x86asm.VDPPD:
+		return false
+	}
+	return !isVEX(in.Bytes)
+}
+
 // control puts a value for a control register where in will load one from,
 // unless what comes before it changes that.
-func (g *Generator) control(st *interp.State, in *x86.Inst) {
+func (g *Generator) control(st *interp.State, s *sequence, in *x86.Inst) {
 	m, i := in.MemArg()
 	if i < 0 {
 		return
@@ -405,8 +414,12 @@ func (g *Generator) control(st *interp.State, in *x86.Inst) {
 	}
 	le, at := binary.LittleEndian, st.Mem[0].Data[off:]
 	switch in.Op {
-	case x86asm.LDMXCSR:
-		le.PutUint32(at, g.drawMXCSR())
+	case x86asm.LDMXCSR, x86asm.VLDMXCSR:
+		v := g.drawMXCSR()
+		if slices.ContainsFunc(s.items, func(it item) bool { return !masks(it.in) }) {
+			v |= 0x1f80
+		}
+		le.PutUint32(at, v)
 	case x86asm.FLDCW:
 		le.PutUint16(at, g.drawControl())
 	case x86asm.FLDENV, x86asm.FRSTOR:
