@@ -336,6 +336,17 @@ func (g *Generator) x87(st *interp.State) {
 	st.X87.UnmarshalFXSave(fx[:])
 }
 
+// masks reports whether the exceptions of in are right if they are not masked: in
+// which order the products of dpps raise them is the processor's own, and the
+// parts of an instruction of AVX do not hide each other's.
+func masks(in x86.Inst) bool {
+	switch in.Op {
+	case x86asm.DPPS, x86asm.DPPD, x86asm.VDPPS, x86asm.VDPPD:
+		return false
+	}
+	return !isVEX(in.Bytes)
+}
+
 // drawControl draws the x87 control word: rounding, precision, and masks, mostly
 // all set.
 func (g *Generator) drawControl() uint16 {

@@ -390,17 +390,6 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 	return st
 }
 
-// masks reports whether the exceptions of in are right if they are not masked: in
-// which order the products of dpps raise them is the processor's own, and the
-// parts of an instruction of AVX do not hide each other's.
-func masks(in x86.Inst) bool {
-	switch in.Op {
-	case x86asm.DPPS, x86asm.DPPD, x86asm.VDPPS, x86asm.VDPPD:
-		return false
-	}
-	return !isVEX(in.Bytes)
-}
-
 // control puts a value for a control register where in will load one from,
 // unless what comes before it changes that.
 func (g *Generator) control(st *interp.State, s *sequence, in *x86.Inst) {
