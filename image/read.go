@@ -92,11 +92,18 @@ type index struct {
 
 type indexDescriptor struct {
 	stage.Descriptor
-	Platform *struct {
+	ArtifactType string `json:"artifactType,omitempty"` // of what is no image
+	Platform     *struct {
 		OS           string `json:"os"`
 		Architecture string `json:"architecture"`
 		Variant      string `json:"variant"`
 	} `json:"platform,omitempty"`
+}
+
+// isArtifact reports whether this is something beside images, such as a signature.
+// Images may have an artifactType: that of their configuration.
+func (d indexDescriptor) isArtifact() bool {
+	return d.ArtifactType != "" && artifact.PartOf(d.ArtifactType) != artifact.PartConfig
 }
 
 // The platform that images must have.
@@ -108,6 +115,7 @@ const (
 // pickPlatform chooses the image for linux/amd64 out of an index.
 func pickPlatform(ix index) (stage.Descriptor, error) {
 	var have []string
+	ix.Manifests = slices.DeleteFunc(slices.Clone(ix.Manifests), indexDescriptor.isArtifact)
 	for _, m := range ix.Manifests {
 		if m.Platform == nil {
 			if len(ix.Manifests) == 1 {
@@ -347,6 +355,7 @@ func readIndex(in files) (index, error) {
 func pickTag(ix index, ref Ref) (stage.Descriptor, error) {
 	var tags []string
 	var unnamed, fitting []stage.Descriptor
+	ix.Manifests = slices.DeleteFunc(slices.Clone(ix.Manifests), indexDescriptor.isArtifact)
 	for _, m := range ix.Manifests {
 		tag := m.Annotations[artifact.AnnotationImageRefName]
 		if ref.Tag != "" && tag == ref.Tag {

@@ -149,11 +149,11 @@ func withManifest(old []byte, d stage.Descriptor, tag string) ([]byte, error) {
 		}
 	}
 	manifests = slices.DeleteFunc(manifests, func(raw json.RawMessage) bool {
-		var entry stage.Descriptor
+		var entry indexDescriptor
 		if json.Unmarshal(raw, &entry) != nil {
 			return true
 		}
-		return entry.Annotations[artifact.AnnotationImageRefName] == tag
+		return !entry.isArtifact() && entry.Annotations[artifact.AnnotationImageRefName] == tag
 	})
 	entry := indexDescriptorOut{Descriptor: d}
 	entry.Platform.OS, entry.Platform.Architecture = wantOS, wantArchitecture

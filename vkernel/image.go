@@ -139,6 +139,9 @@ func (img *Image) check() error {
 	return nil
 }
 
+// ExecMap returns the image's exec map. Nobody may change it.
+func (img *Image) ExecMap() *artifact.ExecMap { return img.execMap }
+
 // Close releases the image. No container may use it any more.
 func (img *Image) Close(ctx context.Context) error {
 	var err error

@@ -18,15 +18,16 @@ import (
 
 // newInspectCmd returns the command that shows what is in an image.
 func newInspectCmd(a *app) *cobra.Command {
-	asJSON, all := false, false
+	asJSON, all, onlyMap := false, false, false
 	cmd := &cobra.Command{
 		Use:   "inspect IMAGE",
 		Short: "Show what is in an image: layers, files by verdict, units, coverage, sizes",
 		Long: `Show what is in an image. Of a rebuilt one, show which files may run, how much of
-their code was recompiled, and why others are refused.
+their code was recompiled, and why others are refused. With --map, show the whole
+exec map; --map --json is its canonical form, byte for byte.
 
 IMAGE is ` + image.Usage + `.`,
-		Example: "  megabin inspect oci:app-mega\n  megabin inspect --all oci:app-mega\n  megabin inspect --json oci:app-mega",
+		Example: "  megabin inspect oci:app-mega\n  megabin inspect --all oci:app-mega\n  megabin inspect --json oci:app-mega\n  megabin inspect --map --json oci:app-mega > map.json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := interruptible(cmd)
@@ -48,6 +49,12 @@ IMAGE is ` + image.Usage + `.`,
 			if err != nil && !errors.Is(err, vkernel.ErrNotRebuilt) {
 				return err
 			}
+			if onlyMap {
+				if m == nil {
+					return fmt.Errorf("image %s: %w", ref, err)
+				}
+				return a.printMap(m, asJSON)
+			}
 			r := inspect(ref, img, m)
 			if asJSON {
 				encoder := json.NewEncoder(a.stdout)
@@ -58,9 +65,36 @@ IMAGE is ` + image.Usage + `.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&onlyMap, "map", false, "show the exec map")
 	cmd.Flags().BoolVar(&all, "all", false, "list every file, not only those with code")
 	addStoreFlag(cmd)
 	return cmd
+}
+
+// printMap shows an exec map.
+func (a *app) printMap(m *mega, asJSON bool) error {
+	if asJSON {
+		_, err := a.stdout.Write(m.ExecMapBytes)
+		return err
+	}
+	fmt.Fprintf(a.stdout, "root        %s\nimage       %s\nmegabinary  %s\n", m.ExecMap.Root, m.ExecMap.Image, m.ExecMap.Megabinary)
+	if m.ExecMap.Name != "" {
+		fmt.Fprintf(a.stdout, "name        %s, number %d\n", m.ExecMap.Name, m.ExecMap.Sequence)
+	}
+	x := &explainer{byDigest: map[string]*artifact.ExecMapEntry{}, seen: map[string]bool{}}
+	for i := range m.ExecMap.Entries {
+		e := &m.ExecMap.Entries[i]
+		x.byDigest[e.Digest] = e
+	}
+	for i := range m.ExecMap.Entries {
+		e := &m.ExecMap.Entries[i]
+		fmt.Fprintln(a.stdout)
+		clear(x.seen)
+		if err := x.digest(e.Paths[0].Path, e.Digest).print(a.stdout); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // report is what inspect shows.

@@ -130,6 +130,10 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 	if err != nil {
 		return err
 	}
+	checkMap, err := a.checkSigned(ctx, ref, pulled.Manifest)
+	if err != nil {
+		return err
+	}
 	config, err := readImageConfig(s, pulled)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", ref, err)
@@ -161,6 +165,9 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 	}
 	v, img, err := a.loadImage(ctx, vkernel.Config{Interpreter: o.engine == "interpreter", Trace: trace}, ref, s, pulled, config)
 	if err != nil {
+		return err
+	}
+	if err := checkMap(img.ExecMap().Root); err != nil {
 		return err
 	}
 	return a.runToEnd(ctx, v, img, spec)

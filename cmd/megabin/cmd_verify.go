@@ -24,6 +24,7 @@ import (
 
 // newVerifyCmd returns the command that recomputes every digest of an image.
 func newVerifyCmd(a *app) *cobra.Command {
+	var key, rebuild, pipeline, hints string
 	cmd := &cobra.Command{
 		Use:   "verify IMAGE",
 		Short: "Recompute every digest of a rebuilt image from its bytes",
@@ -32,8 +33,13 @@ configuration, layers and their diff_ids, the megabinary, the exec map and its
 Merkle root, the files that the exec map names, and the units. What does not
 match is named, and the exit code is 125.
 
+With --key, a signature of megabin sign must lead to all of that. With --rebuild,
+the image is built again from its SOURCE, nothing taken from the cache, and every
+byte must be the same: that takes this same megabin, and the --hints and -f of the
+first build, if there were any.
+
 IMAGE is ` + image.Usage + `.`,
-		Example: "  megabin verify oci:app-mega",
+		Example: "  megabin verify oci:app-mega\n  megabin verify --key release.pub oci:app-mega\n  megabin verify --rebuild oci:app oci:app-mega",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := interruptible(cmd)
@@ -49,6 +55,12 @@ IMAGE is ` + image.Usage + `.`,
 			defer w.close()
 			v := &verification{ctx: ctx, ref: ref, dir: w.scratch.Dir}
 			err = v.run()
+			if err == nil && key != "" {
+				err = v.checkSignature(key)
+			}
+			if err == nil && rebuild != "" {
+				err = v.rebuild(a, w, rebuild, pipeline, hints)
+			}
 			for _, line := range v.passed {
 				fmt.Fprintln(a.stdout, "ok  ", line)
 			}
@@ -62,6 +74,11 @@ IMAGE is ` + image.Usage + `.`,
 			return nil
 		},
 	}
+	f := cmd.Flags()
+	f.StringVar(&key, "key", "", "public key with which the image must be signed")
+	f.StringVar(&rebuild, "rebuild", "", "build the image again from this source and compare every byte")
+	f.StringVar(&hints, "hints", "", "with --rebuild: the hints of the first build")
+	addPipelineFlag(cmd, &pipeline)
 	addStoreFlag(cmd)
 	return cmd
 }
@@ -73,6 +90,11 @@ type verification struct {
 	ref    image.Ref
 	dir    string
 	passed []string
+
+	// What run has found.
+	store *store.Store
+	image image.Image
+	mega  *mega
 }
 
 func (v *verification) ok(format string, args ...any) {
@@ -88,11 +110,13 @@ func (v *verification) run() error {
 	if err != nil {
 		return err
 	}
+	v.store, v.image = fresh, img
 	v.ok("manifest %s, configuration and %d layers", img.Manifest.Digest, len(img.Layers))
 	m, err := openMega(fresh, img)
 	if err != nil {
 		return err
 	}
+	v.mega = m
 	v.ok("megabinary %s", m.Digest)
 	v.ok("exec map %s with root %s", m.ExecMapDigest, m.ExecMap.Root)
 	if err := v.checkMap(m); err != nil {
@@ -107,6 +131,23 @@ func (v *verification) run() error {
 		return err
 	}
 	v.ok("%d entries of the exec map against the files of the layers", len(m.ExecMap.Entries))
+	return nil
+}
+
+// checkSignature holds what was signed with a key against what was verified.
+func (v *verification) checkSignature(key string) error {
+	verifier, err := readVerifier(key)
+	if err != nil {
+		return fmt.Errorf("--key: %w", err)
+	}
+	s, err := signedStatement(v.ctx, verifier, v.ref, v.image.Manifest)
+	if err != nil {
+		return err
+	}
+	if want := predicateOf(v.mega); s.Predicate != want {
+		return fmt.Errorf("signed is %+v, but the image has %+v", s.Predicate, want)
+	}
+	v.ok("signature of key %s over manifest and exec map", verifier.KeyID())
 	return nil
 }
 

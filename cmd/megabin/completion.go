@@ -39,7 +39,7 @@ func completeFlags() map[string]map[string]completer {
 }
 
 // completeImages are the commands whose first argument is an image.
-var completeImages = []string{"bisect", "build", "inspect", "profile", "run", "verify"}
+var completeImages = []string{"bisect", "build", "explain", "inspect", "profile", "run", "sign", "verify"}
 
 // addCompletions tells the commands below root what shells may offer. cobra's
 // command completion writes the scripts that ask for it.

@@ -33,6 +33,8 @@ func (o *execFlags) add(f *pflag.FlagSet) {
 			"known-scripts: all code that interpreters read must be in it (default the policy's, or interactive)")
 	f.StringVar(&o.mode, "exec-mode", string(exec.ModeEnforce),
 		"enforce; explain: and say why on stderr, and what to do; audit-only: what would be refused runs, if it can, and is logged")
+	f.String(settingVerify, "", "run only an image that was signed with this public key, and none older than the last one of its map name")
+	f.String(settingVerifyState, "", "where --verify remembers the exec maps that it has accepted (default ~/.local/state/megabin/accepted.json)")
 	f.StringVar(&o.keepSnippets, "keep-snippets", "", "keep code that is no file of the image in this directory, under its sha256")
 	f.StringVar(&o.allowSnippets, "allow-snippets", "", "code that may run at known-scripts: a directory of --keep-snippets, or a file with a sha256 in each line")
 }

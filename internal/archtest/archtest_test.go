@@ -56,6 +56,7 @@ var rules = []struct {
 	{"sdk", nil, "plugin authors import sdk, so it depends on nothing of ours"},
 	{"engine", []string{"sdk"}, "the engine knows stages and artifacts, never ELF, x86 or Linux"},
 	{"image", []string{"sdk", "engine/store"}, "transports know images and the store"},
+	{"attest", []string{"sdk"}, "signatures know artifacts only"},
 	{"vkernel", []string{"sdk/guestabi", "sdk/artifact", "sdk/wasm", "sdk/x86", "sdk/x87"}, "the run side never needs the build side"},
 	{"plugins/extract-oci", []string{"sdk"}, "a plugin imports sdk only, as any author's does"},
 	{"plugins/analyze-elf", []string{"sdk"}, "a plugin imports sdk only, as any author's does"},
