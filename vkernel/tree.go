@@ -59,7 +59,7 @@ func (v *VKernel) newTree(img *Image, c *Container, spec Spec) (*vfs.MountNamesp
 	if c.stdio.terminal != nil {
 		first = 1
 	}
-	devices.PTYs = tty.NewPTYs(ptsFS.Root(), first)
+	devices.PTYs = tty.NewPTYs(ptsFS.Keeper(), first)
 	c.ptys = devices.PTYs
 	if err := mountAt(admin, ns, "/dev/pts", ptsFS, vfs.MountOptions{Source: "devpts"}); err != nil {
 		return nil, err

@@ -54,6 +54,8 @@ func Groups() []Group {
 				"git grep for a plain string gives up when PCRE2 may not generate code; later releases of git do without"},
 		}}}},
 		{Name: "tools", Packages: []string{"sqlite3", "openssl", "jq", "lua5.4", "make"}, Scripts: []Script{{Name: "tools"}}},
+		{Name: "terminal", Packages: []string{"tmux", "less", "vim-tiny", "nano", "procps"}, Scripts: []Script{{Name: "terminal"}},
+			Sessions: []Session{{Name: "bash", Differ: jobNumbers}, {Name: "screen", Differ: fullScreen}}},
 		{Name: "servers", Packages: []string{"redis-server", "nginx-light", "curl", "openssl", "python3", "rsync", "openssh-server", "openssh-client"}, Scripts: []Script{
 			{Name: "redis"},
 		}},

@@ -37,6 +37,10 @@ type Session struct {
 // jobNumbers are what a shell prints of a job that it starts in the background.
 var jobNumbers = []Difference{{regexp.MustCompile(`(?m)^\[\d+\] \d+\r$`), "process ids"}}
 
+// fullScreen is what a program draws between taking the screen and giving it
+// back.
+var fullScreen = []Difference{{regexp.MustCompile(`(?s)\x1b\[\?1049h.*?\x1b\[\?1049l`), "how much is drawn at once is a matter of time"}}
+
 // step is a line of a session.
 type step struct {
 	line int

@@ -159,7 +159,7 @@ func (t *Task) newProcess(a *CloneArgs, pid int) *ThreadGroup {
 	}
 	tg.parent = parent
 	parent.children[pid] = tg
-	tg.session, tg.pgid = t.tg.session, t.tg.pgid
+	tg.session, tg.pgid, tg.noTTY = t.tg.session, t.tg.pgid, t.tg.noTTY
 	tg.exitSignal = a.ExitSignal
 	tg.limits, tg.lastProg, tg.dumpable = t.tg.limits, t.tg.lastProg, t.tg.dumpable
 	tg.nice = t.tg.nice

@@ -97,7 +97,7 @@ func (t *Task) SetSID() (int, error) {
 		}
 	}
 	t.tg.session = &Session{id: t.tg.id, leader: t.tg}
-	t.tg.pgid = t.tg.id
+	t.tg.pgid, t.tg.noTTY = t.tg.id, false
 	return t.tg.id, nil
 }
 
@@ -176,17 +176,28 @@ func (t *Task) other(pid int) (*ThreadGroup, error) {
 	return nil, linux.ESRCH
 }
 
-// ControllingTTY returns the session's terminal as SetControllingTTY got it, or
+// ControllingTTY returns the process's terminal as SetControllingTTY got it, or
 // nil.
 func (t *Task) ControllingTTY() any {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
+	if t.tg.noTTY {
+		return nil
+	}
 	return t.tg.session.tty
 }
 
-// SetControllingTTY gives the session a terminal (nil: takes it away). EPERM
-// unless the caller leads the session; if steal is not set, also if the session
-// has a terminal or another session has this one.
+// LeadsSession reports whether the process is the leader of its session.
+func (t *Task) LeadsSession() bool {
+	t.c.mu.Lock()
+	defer t.c.mu.Unlock()
+	return t.tg.session.leader == t.tg
+}
+
+// SetControllingTTY gives the session a terminal. nil takes it away: from the
+// session if the caller leads it, else from the caller and its future children.
+// EPERM unless the caller leads the session; if steal is not set, also if the
+// session has a terminal or another session has this one.
 func (t *Task) SetControllingTTY(tty any, steal bool) error {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
@@ -194,6 +205,8 @@ func (t *Task) SetControllingTTY(tty any, steal bool) error {
 	if tty == nil {
 		if s.leader == t.tg {
 			s.tty = nil
+		} else {
+			t.tg.noTTY = true
 		}
 		return nil
 	}

@@ -22,6 +22,7 @@ type ThreadGroup struct {
 	parent   *ThreadGroup
 	children map[int]*ThreadGroup // zombies included
 	session  *Session
+	noTTY    bool // has given up the session's terminal
 	pgid     int
 
 	actions *sigActions // shared by CLONE_SIGHAND

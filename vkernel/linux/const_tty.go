@@ -30,6 +30,15 @@ const (
 	TIOCSPTLCK      = 0x40045431
 	TIOCGPTLCK      = 0x80045439
 	TIOCGPTPEER     = 0x5441
+	TIOCPKT         = 0x5420
+	TIOCGPKT        = 0x80045438
+	TIOCSIG         = 0x40045436
+	TIOCGDEV        = 0x80045432
+	TIOCGEXCL       = 0x80045440
+	TCGETS2         = 0x802c542a
+	TCSETS2         = 0x402c542b
+	TCSETSW2        = 0x402c542c
+	TCSETSF2        = 0x402c542d
 	FIONCLEX        = 0x5450
 	FIOCLEX         = 0x5451
 	FIOASYNC        = 0x5452
@@ -41,6 +50,8 @@ const (
 	FS_IOC_SETFLAGS = 0x40086602
 	TCGETA          = 0x5405
 	TCSETA          = 0x5406
+	TCSETAW         = 0x5407
+	TCSETAF         = 0x5408
 	BLKGETSIZE64    = 0x80081272
 	RNDGETENTCNT    = 0x80045200
 )
@@ -74,6 +85,33 @@ const (
 	ONLRET = 32
 	OFILL  = 0x40
 	OFDEL  = 0x80
+	TABDLY = 0x1800
+	XTABS  = 0x1800
+)
+
+// What TCXONC does.
+const (
+	TCOOFF = 0
+	TCOON  = 1
+	TCIOFF = 2
+	TCION  = 3
+)
+
+// Queues of TCFLSH.
+const (
+	TCIFLUSH  = 0
+	TCOFLUSH  = 1
+	TCIOFLUSH = 2
+)
+
+// What a master in packet mode is told (ioctl_tty(2)).
+const (
+	TIOCPKT_FLUSHREAD  = 1
+	TIOCPKT_FLUSHWRITE = 2
+	TIOCPKT_STOP       = 4
+	TIOCPKT_START      = 8
+	TIOCPKT_NOSTOP     = 16
+	TIOCPKT_DOSTOP     = 32
 )
 
 // Control modes of termios(3).

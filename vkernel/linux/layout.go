@@ -400,6 +400,34 @@ func (t *Termios) Unmarshal(b []byte) {
 	copy(t.CC[:], b[17:TermiosSize])
 }
 
+// Sizes of the kernel's struct termios2, which is a termios with two speeds
+// behind it, and of struct termio.
+const (
+	Termios2Size = TermiosSize + 8
+	TermioSize   = 18
+)
+
+// termioCC is how many control characters struct termio has.
+const termioCC = 8
+
+// MarshalTermio writes t to b as a struct termio.
+func (t *Termios) MarshalTermio(b []byte) {
+	for i, v := range []uint32{t.Iflag, t.Oflag, t.Cflag, t.Lflag} {
+		le.PutUint16(b[2*i:], uint16(v))
+	}
+	b[8] = t.Line
+	copy(b[9:9+termioCC], t.CC[:])
+}
+
+// UnmarshalTermio changes of t what the struct termio in b holds.
+func (t *Termios) UnmarshalTermio(b []byte) {
+	for i, v := range []*uint32{&t.Iflag, &t.Oflag, &t.Cflag, &t.Lflag} {
+		*v = *v&^0xffff | uint32(le.Uint16(b[2*i:]))
+	}
+	t.Line = b[8]
+	copy(t.CC[:termioCC], b[9:])
+}
+
 // DefaultTermios is what a terminal starts with (tty_std_termios).
 func DefaultTermios() Termios {
 	t := Termios{

@@ -79,7 +79,7 @@ func fileRows() map[int]Row {
 		6:   full("lstat", lstat, strace.Path, strace.Addr),
 		7:   full("poll", poll, strace.Addr, strace.Int, strace.Int),
 		8:   full("lseek", lseek, strace.FD, strace.Long, seekWhence),
-		16:  partial("Terminals, pipes, FIO*.", "ioctl", ioctl, strace.FD, ioctlRequest, strace.Hex),
+		16:  partial("Terminals (not TIOCVHANGUP, TIOCCONS, line disciplines other than N_TTY), pipes, sockets, FIO*.", "ioctl", ioctl, strace.FD, ioctlRequest, strace.Hex),
 		17:  full("pread64", pread64, strace.FD, strace.OutBuf, strace.Size, strace.Long),
 		18:  full("pwrite64", pwrite64, strace.FD, strace.Buf, strace.Size, strace.Long),
 		19:  full("readv", readv, strace.FD, strace.Addr, strace.Int),

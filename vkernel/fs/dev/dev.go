@@ -73,7 +73,7 @@ func (d *Devices) OpenDevice(rdev uint64, block bool, r vfs.OpenRequest) (vfs.Fi
 		return r.Caller.TTY()
 	}
 	if d.PTYs != nil {
-		if f, ok, err := d.PTYs.OpenSlave(rdev); ok {
+		if f, ok, err := d.PTYs.OpenSlave(rdev, r.Caller); ok {
 			return f, err
 		}
 	}
@@ -178,8 +178,8 @@ func New(o Options) (*mem.FS, error) {
 
 // NewPTS makes the file system for /dev/pts, whose further names PTYs makes.
 func NewPTS(o Options) (*mem.FS, error) {
-	fs := mem.New(mem.Options{Type: "devpts", Magic: linux.DEVPTS_SUPER_MAGIC, Dev: o.Dev, Mode: 0o755, MaxBytes: 16 << 20, Now: o.Now})
-	root := fs.Root()
+	fs := mem.New(mem.Options{Type: "devpts", Magic: linux.DEVPTS_SUPER_MAGIC, Dev: o.Dev, Mode: 0o755, MaxBytes: 16 << 20, Fixed: true, Now: o.Now})
+	root := fs.Keeper()
 	if _, err := root.Create("ptmx", vfs.NewInode{Mode: linux.S_IFCHR | 0o666, Rdev: PTMX}); err != nil {
 		return nil, fmt.Errorf("making /dev/pts/ptmx: %w", err)
 	}

@@ -314,6 +314,16 @@ func (d dir) Parent() (vfs.Dir, string) {
 
 // Create implements vfs.DirWriter.
 func (d dir) Create(name string, n vfs.NewInode) (vfs.Inode, error) {
+	switch {
+	case !d.fs.opts.Fixed:
+		return d.create(name, n)
+	case n.Mode&linux.S_IFMT == linux.S_IFREG:
+		return nil, linux.EACCES
+	}
+	return nil, linux.EPERM
+}
+
+func (d dir) create(name string, n vfs.NewInode) (vfs.Inode, error) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	if err := d.mayAdd(name); err != nil {
@@ -349,6 +359,9 @@ func (d dir) mayAdd(name string) error {
 
 // CreateAnonymous implements vfs.DirWriter.
 func (d dir) CreateAnonymous(n vfs.NewInode) (vfs.Inode, error) {
+	if d.fs.opts.Fixed {
+		return nil, linux.EOPNOTSUPP
+	}
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	h, err := d.fs.create(n, 0)
@@ -364,6 +377,9 @@ func (d dir) Link(name string, target vfs.Inode) error {
 	h, ok := handleOf(target)
 	if !ok || h.fs != d.fs {
 		return linux.EXDEV
+	}
+	if d.fs.opts.Fixed {
+		return linux.EPERM
 	}
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
@@ -386,7 +402,9 @@ func (d dir) Link(name string, target vfs.Inode) error {
 }
 
 // Unlink implements vfs.DirWriter.
-func (d dir) Unlink(name string, rmdir bool) error {
+func (d dir) Unlink(name string, rmdir bool) error { return d.unlink(name, rmdir, !d.fs.opts.Fixed) }
+
+func (d dir) unlink(name string, rmdir, allowed bool) error {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	e, ok := d.n.find(name)
@@ -401,7 +419,21 @@ func (d dir) Unlink(name string, rmdir bool) error {
 		return linux.EISDIR
 	case rmdir && victim.n.names.len() != 0:
 		return linux.ENOTEMPTY
+	case !allowed:
+		return linux.EPERM
 	}
 	d.fs.removeName(d.inode, name, victim)
 	return nil
 }
+
+// Keeper changes the names in the root of a file system with Options.Fixed.
+type Keeper struct{ root dir }
+
+// Keeper returns the one who may change names.
+func (fs *FS) Keeper() Keeper { return Keeper{dir{fs.root}} }
+
+// Create makes an inode called name; EEXIST if there is one.
+func (k Keeper) Create(name string, n vfs.NewInode) (vfs.Inode, error) { return k.root.create(name, n) }
+
+// Unlink removes name, which is no directory.
+func (k Keeper) Unlink(name string) error { return k.root.unlink(name, false, true) }

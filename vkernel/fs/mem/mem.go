@@ -75,6 +75,7 @@ type Options struct {
 	MaxBytes int64  // content, names and inodes; 1 GiB if 0
 	Base     Base
 	Seals    bool             // files may be sealed (memfd_create(2))
+	Fixed    bool             // names change through Keeper only, as in devpts
 	Now      func() time.Time // time.Now if nil
 }
 
@@ -324,6 +325,9 @@ func (fs *FS) Rename(oldDir vfs.Dir, oldName string, newDir vfs.Dir, newName str
 	}
 	if nd.n.nlink == 0 {
 		return linux.ENOENT
+	}
+	if fs.opts.Fixed {
+		return linux.EPERM
 	}
 	src := fs.handle(e.ino)
 	if src.n.isDir() && fs.isBelow(nd.inode, src.ino) {

@@ -6,15 +6,17 @@ import (
 )
 
 // Input takes what the keyboard sends, through the line discipline: signals,
-// editing, echo (n_tty).
+// flow control, editing, echo (n_tty).
 func (t *TTY) Input(p []byte) {
 	t.mu.Lock()
 	var sends []func()
+	was := t.stopped
 	for _, c := range p {
 		if send := t.input(c); send != nil {
 			sends = append(sends, send)
 		}
 	}
+	started := was && !t.stopped
 	t.mu.Unlock()
 	// An echo that the host does not take is lost, as on a line that is down.
 	_ = t.emit()
@@ -22,98 +24,138 @@ func (t *TTY) Input(p []byte) {
 		send()
 	}
 	t.queue.Notify(waiter.ReadableEvents)
+	if started {
+		t.queue.Notify(waiter.WritableEvents)
+	}
 }
 
 // is says whether c is the control character at index cc, which may be off (0).
 func (t *TTY) is(c byte, cc int) bool { return c != 0 && t.termios.CC[cc] == c }
 
+// has says whether all of flags are set. It needs mu.
+func (t *TTY) has(flags uint32) bool { return t.termios.Lflag&flags == flags }
+
 // input takes one character. It needs mu.
 func (t *TTY) input(c byte) func() {
-	tm := &t.termios
-	if tm.Iflag&linux.ISTRIP != 0 {
+	in := t.termios.Iflag
+	if in&linux.ISTRIP != 0 {
 		c &= 0x7f
 	}
-	switch {
-	case t.lastLNXT:
+	if in&linux.IUCLC != 0 && t.has(linux.IEXTEN) && c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	if t.lastLNXT {
 		t.lastLNXT = false
-		t.store(c)
+		t.plain(c)
 		return nil
-	case c == '\r' && tm.Iflag&linux.IGNCR != 0:
+	}
+	if in&linux.IXON != 0 {
+		switch {
+		case t.is(c, linux.VSTART):
+			t.setStopped(t.held)
+			return nil
+		case t.is(c, linux.VSTOP):
+			t.setStopped(true)
+			return nil
+		}
+	}
+	if sig := t.signalOf(c); sig != 0 {
+		return t.interrupt(c, sig)
+	}
+	if t.stopped && in&(linux.IXON|linux.IXANY) == linux.IXON|linux.IXANY {
+		t.setStopped(t.held)
+	}
+	switch {
+	case c == '\r' && in&linux.IGNCR != 0:
 		return nil
-	case c == '\r' && tm.Iflag&linux.ICRNL != 0:
-		c = '\n'
-	case c == '\n' && tm.Iflag&linux.INLCR != 0:
+	case c == '\r' && in&linux.ICRNL != 0:
+		if c = '\n'; !t.has(linux.ICANON) {
+			if t.has(linux.ECHO) {
+				t.output(c)
+			}
+			t.store(c)
+			return nil
+		}
+	case c == '\n' && in&linux.INLCR != 0:
 		c = '\r'
 	}
-	if tm.Lflag&linux.ISIG != 0 {
-		sig := 0
-		switch {
-		case t.is(c, linux.VINTR):
-			sig = linux.SIGINT
-		case t.is(c, linux.VQUIT):
-			sig = linux.SIGQUIT
-		case t.is(c, linux.VSUSP):
-			sig = linux.SIGTSTP
-		}
-		if sig != 0 {
-			if tm.Lflag&linux.NOFLSH == 0 {
-				t.line, t.ready, t.ends = nil, nil, nil
-			}
-			t.echo(c)
-			return t.toForeground(sig)
-		}
-	}
-	if tm.Lflag&linux.ICANON == 0 {
-		t.store(c)
-	} else {
-		t.edit(c)
+	if !t.has(linux.ICANON) || !t.edit(c) {
+		t.plain(c)
 	}
 	return nil
 }
 
-// edit takes one character in canonical mode. It needs mu.
-func (t *TTY) edit(c byte) {
-	tm := &t.termios
-	ext := tm.Lflag&linux.IEXTEN != 0
+// signalOf returns the signal that a character sends, or 0. It needs mu.
+func (t *TTY) signalOf(c byte) int {
 	switch {
-	case t.is(c, linux.VERASE):
-		t.erase()
-	case ext && t.is(c, linux.VWERASE):
-		for len(t.line) > 0 && t.line[len(t.line)-1] == ' ' {
-			t.erase()
-		}
-		for len(t.line) > 0 && t.line[len(t.line)-1] != ' ' {
-			t.erase()
-		}
-	case t.is(c, linux.VKILL):
-		for len(t.line) > 0 {
-			t.erase()
-		}
-	case ext && t.is(c, linux.VLNEXT):
-		t.lastLNXT = true
-	case ext && t.is(c, linux.VREPRINT):
-		t.echo(c)
-		t.show = append(append(t.show, '\r', '\n'), t.line...)
-	case t.is(c, linux.VEOF):
-		t.endLine()
-	case c == '\n' || t.is(c, linux.VEOL) || ext && t.is(c, linux.VEOL2):
-		if tm.Lflag&(linux.ECHO|linux.ECHONL) != 0 {
-			t.cookIf(c)
-		}
-		t.line = append(t.line, c)
-		t.endLine()
-	default:
-		t.store(c)
+	case !t.has(linux.ISIG):
+	case t.is(c, linux.VINTR):
+		return linux.SIGINT
+	case t.is(c, linux.VQUIT):
+		return linux.SIGQUIT
+	case t.is(c, linux.VSUSP):
+		return linux.SIGTSTP
 	}
+	return 0
 }
 
-// cookIf shows c, through output processing if that is on. It needs mu.
-func (t *TTY) cookIf(c byte) {
-	if t.termios.Oflag&linux.OPOST != 0 {
-		t.cook(c)
-	} else {
-		t.show = append(t.show, c)
+// interrupt takes a character that sends a signal. It needs mu.
+func (t *TTY) interrupt(c byte, sig int) (send func()) {
+	if !t.has(linux.NOFLSH) {
+		t.line, t.ready, t.ends = nil, nil, nil
+		if t.pty != nil {
+			t.pty.report(linux.TIOCPKT_FLUSHREAD|linux.TIOCPKT_FLUSHWRITE, 0)
+		}
 	}
+	if t.termios.Iflag&linux.IXON != 0 {
+		t.setStopped(t.held)
+	}
+	if t.has(linux.ECHO) {
+		t.echo(c)
+	}
+	return t.toForeground(sig)
+}
+
+// edit takes one character in canonical mode and reports whether it was a special
+// one. It needs mu.
+func (t *TTY) edit(c byte) bool {
+	ext := t.has(linux.IEXTEN)
+	switch {
+	case t.is(c, linux.VERASE):
+		t.erase(eraseChar, c)
+	case t.is(c, linux.VKILL):
+		t.kill(c)
+	case ext && t.is(c, linux.VWERASE):
+		t.erase(eraseWord, c)
+	case ext && t.is(c, linux.VLNEXT):
+		t.lastLNXT = true
+		t.endErasing()
+		if t.has(linux.ECHO | linux.ECHOCTL) {
+			t.raw('^', '\b')
+		}
+	case ext && t.is(c, linux.VREPRINT) && t.has(linux.ECHO):
+		t.endErasing()
+		t.echo(c)
+		t.output('\n')
+		for _, c := range t.line {
+			t.echo(c)
+		}
+	case c == '\n':
+		if t.termios.Lflag&(linux.ECHO|linux.ECHONL) != 0 {
+			t.endErasing()
+			t.output(c)
+		}
+		t.store(c)
+		t.endLine()
+	case t.is(c, linux.VEOF):
+		t.endLine()
+	case t.is(c, linux.VEOL) || ext && t.is(c, linux.VEOL2):
+		t.plain(c)
+		t.endLine()
+	default:
+		return false
+	}
+	return true
 }
 
 // endLine makes the line readable. It needs mu.
@@ -123,53 +165,42 @@ func (t *TTY) endLine() {
 	t.line = nil
 }
 
-// store keeps a character and echoes it. It needs mu.
-func (t *TTY) store(c byte) {
-	if len(t.line)+len(t.ready) >= maxInput-1 {
-		t.show = append(t.show, '\a')
-		return
-	}
-	if t.termios.Lflag&linux.ICANON != 0 {
-		t.line = append(t.line, c)
-	} else {
-		t.ready = append(t.ready, c)
-	}
-	t.echo(c)
-}
-
-// echo shows c if it is to be shown: control characters as ^X. It needs mu.
-func (t *TTY) echo(c byte) {
-	switch {
-	case t.termios.Lflag&linux.ECHO == 0:
-	case c == '\n' || c == '\t' || c >= ' ' && c != 0x7f || t.termios.Lflag&linux.ECHOCTL == 0:
-		t.cookIf(c)
-	default:
-		t.cookIf('^')
-		t.cookIf(c ^ 0x40)
-	}
-}
-
-// erase takes the last character off the line. It needs mu.
-func (t *TTY) erase() {
-	if len(t.line) == 0 {
-		return
-	}
-	i := len(t.line) - 1
-	if t.termios.Iflag&linux.IUTF8 != 0 {
-		for i > 0 && t.line[i]&0xc0 == 0x80 {
-			i--
+// plain keeps a character that has no special meaning and echoes it. It needs mu.
+func (t *TTY) plain(c byte) {
+	if t.has(linux.ECHO) {
+		t.endErasing()
+		if len(t.line) == 0 {
+			t.start = t.column
 		}
+		t.echo(c)
 	}
-	width := 1
-	if c := t.line[i]; c < ' ' && c != '\t' || c == 0x7f {
-		width = 2
+	if c == 0xff && t.termios.Iflag&linux.PARMRK != 0 {
+		t.store(c)
 	}
-	t.line = t.line[:i]
-	if t.termios.Lflag&(linux.ECHO|linux.ECHOE) != linux.ECHO|linux.ECHOE {
+	t.store(c)
+}
+
+// store keeps a character. Each that a full line has no room for replaces its
+// last. It needs mu.
+func (t *TTY) store(c byte) {
+	switch full := len(t.line)+len(t.ready) >= maxInput; {
+	case !t.has(linux.ICANON) && !full:
+		t.ready = append(t.ready, c)
+	case !t.has(linux.ICANON):
+		// Nobody sends without asking inputRoom, but the host's keyboard.
+	case full && len(t.line) > 0:
+		t.line[len(t.line)-1] = c
+	default:
+		t.line = append(t.line, c)
+	}
+}
+
+// echo shows c: control characters as ^X. It needs mu.
+func (t *TTY) echo(c byte) {
+	if isControl(c) && c != '\t' && t.has(linux.ECHOCTL) {
+		t.raw('^', c^0x40)
+		t.column += 2
 		return
 	}
-	for range width {
-		t.show = append(t.show, '\b', ' ', '\b')
-		t.column = max(0, t.column-1)
-	}
+	t.output(c)
 }

@@ -1,7 +1,6 @@
 package tty
 
 import (
-	"encoding/binary"
 	"strconv"
 	"sync"
 
@@ -24,9 +23,15 @@ const (
 	ptsPerMaj = 1 << 20
 )
 
+// Names is where pseudo-terminals have theirs: devpts.
+type Names interface {
+	Create(name string, n vfs.NewInode) (vfs.Inode, error)
+	Unlink(name string) error
+}
+
 // PTYs makes the pseudo-terminals of one container, and their names in devpts.
 type PTYs struct {
-	dir   vfs.Dir
+	dir   Names
 	first int // lowest number
 
 	mu      sync.Mutex
@@ -35,7 +40,7 @@ type PTYs struct {
 }
 
 // NewPTYs makes a set whose names are in dir, from the number first on.
-func NewPTYs(dir vfs.Dir, first int) *PTYs {
+func NewPTYs(dir Names, first int) *PTYs {
 	return &PTYs{dir: dir, first: first, ptys: map[int]*pty{}}
 }
 
@@ -61,6 +66,8 @@ type pty struct {
 	locked  bool   // TIOCSPTLCK
 	slaves  int    // open files
 	left    bool   // the last slave has been closed
+	packet  bool   // TIOCPKT
+	status  uint8  // TIOCPKT_..., what the master has not been told yet
 	closed  bool   // the master has been closed
 }
 
@@ -92,7 +99,7 @@ func (s *PTYs) OpenMaster(c *vfs.Caller) (vfs.File, error) {
 
 // OpenSlave opens a terminal by its device number; handled is false if the
 // number is not one of a pseudo-terminal.
-func (s *PTYs) OpenSlave(rdev uint64) (f vfs.File, handled bool, err error) {
+func (s *PTYs) OpenSlave(rdev uint64, c *vfs.Caller) (f vfs.File, handled bool, err error) {
 	if linux.DevMajor(rdev) != ptsMajor {
 		return nil, false, nil
 	}
@@ -101,6 +108,12 @@ func (s *PTYs) OpenSlave(rdev uint64) (f vfs.File, handled bool, err error) {
 	s.mu.Unlock()
 	if p == nil {
 		return nil, true, linux.EIO
+	}
+	p.tty.mu.Lock()
+	alone := p.tty.alone
+	p.tty.mu.Unlock()
+	if alone && (c == nil || c.Creds == nil || !c.Creds.HasCap(linux.CAP_SYS_ADMIN)) {
+		return nil, true, linux.EBUSY
 	}
 	f, err = p.open()
 	return f, true, err
@@ -141,6 +154,19 @@ func (p *pty) outputRoom() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return max(0, maxOutput-len(p.out))
+}
+
+// report tells a master in packet mode of events, which take back others.
+func (p *pty) report(events, takenBack uint8) {
+	p.mu.Lock()
+	packet := p.packet
+	if packet {
+		p.status = p.status&^takenBack | events
+	}
+	p.mu.Unlock()
+	if packet {
+		p.queue.Notify(waiter.ReadableEvents | waiter.EventPri)
+	}
 }
 
 // feed gives the line discipline what is pending, as far as there is room.
@@ -202,14 +228,25 @@ var (
 	_ vfs.Ioctler = (*master)(nil)
 )
 
-// ReadAt implements vfs.File. EIO: no slave is open any more.
+// ReadAt implements vfs.File. EIO: no slave is open any more. In packet mode the
+// first byte is what has happened, without data, or 0 before data.
 func (m *master) ReadAt(b []byte, _ int64) (int, error) {
 	p := m.p
 	p.mu.Lock()
-	n := copy(b, p.out)
+	if p.packet && p.status != 0 && len(b) > 0 {
+		b[0], p.status = p.status, 0
+		p.mu.Unlock()
+		return 1, nil
+	}
+	head := 0
+	if p.packet && len(p.out) > 0 && len(b) > 0 {
+		b[0], head = 0, 1
+	}
+	n := copy(b[head:], p.out)
 	if p.out = p.out[n:]; len(p.out) == 0 {
 		p.out = nil
 	}
+	n += head
 	left := p.left
 	p.mu.Unlock()
 	switch {
@@ -246,8 +283,7 @@ func (m *master) Release() {
 	p.out, p.pending = nil, nil
 	p.mu.Unlock()
 	p.set.mu.Lock()
-	// The guest may have removed or replaced the name, which is its own affair.
-	_ = p.set.dir.Unlink(p.name(), false)
+	_ = p.set.dir.Unlink(p.name()) // nobody else can have removed it
 	delete(p.set.ptys, p.number)
 	p.set.mu.Unlock()
 	p.tty.hangUpSession()
@@ -264,6 +300,9 @@ func (m *master) Readiness(mask waiter.EventMask) waiter.EventMask {
 	}
 	if len(p.out) > 0 {
 		ready |= waiter.ReadableEvents
+	}
+	if p.packet && p.status != 0 {
+		ready |= waiter.ReadableEvents | waiter.EventPri
 	}
 	if p.left {
 		ready |= waiter.EventHUp
@@ -283,29 +322,44 @@ func (m *master) PeerName() string { return m.p.name() }
 // Ioctl implements vfs.Ioctler. What is not the master's own is the terminal's.
 func (m *master) Ioctl(task vfs.IoctlTask, req uint32, arg uint64) (uint64, error) {
 	p := m.p
-	put := func(v int) (uint64, error) {
-		return 0, task.CopyOut(arg, binary.LittleEndian.AppendUint32(nil, uint32(v)))
-	}
+	put := func(v int) (uint64, error) { return 0, putInt(task, arg, v) }
 	switch req {
 	case linux.TIOCGPTN:
 		return put(p.number)
-	case linux.TIOCSPTLCK:
+	case linux.TIOCSPTLCK, linux.TIOCPKT:
 		var b [4]byte
 		if err := task.CopyIn(arg, b[:]); err != nil {
 			return 0, err
 		}
 		p.mu.Lock()
-		p.locked = b != [4]byte{}
+		if on := b != [4]byte{}; req == linux.TIOCSPTLCK {
+			p.locked = on
+		} else if p.packet != on {
+			p.packet, p.status = on, 0
+		}
 		p.mu.Unlock()
 		return 0, nil
-	case linux.TIOCGPTLCK:
+	case linux.TIOCGPTLCK, linux.TIOCGPKT:
 		p.mu.Lock()
-		locked := p.locked
+		on := p.locked
+		if req == linux.TIOCGPKT {
+			on = p.packet
+		}
 		p.mu.Unlock()
-		if locked {
+		if on {
 			return put(1)
 		}
 		return put(0)
+	case linux.TIOCSIG:
+		switch arg {
+		case linux.SIGINT, linux.SIGQUIT, linux.SIGTSTP:
+			p.tty.mu.Lock()
+			send := p.tty.toForeground(int(arg))
+			p.tty.mu.Unlock()
+			send()
+			return 0, nil
+		}
+		return 0, linux.EINVAL
 	case linux.FIONREAD:
 		p.mu.Lock()
 		n := len(p.out)

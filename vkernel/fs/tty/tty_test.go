@@ -23,7 +23,7 @@ func TestLineEditing(t *testing.T) {
 		{"erase", "hx\x7fi\r", "hi\n", "hx\b \bi\r\n"},
 		{"kill", "abc\x15d\r", "d\n", "abc\b \b\b \b\b \bd\r\n"},
 		{"word", "ab cd\x17e\r", "ab e\n", "ab cd\b \b\b \be\r\n"},
-		{"literal", "\x16\x03\r", "\x03\n", "^C\r\n"},
+		{"literal", "\x16\x03\r", "\x03\n", "^\b^C\r\n"},
 		{"end of file keeps the line", "ab\x04", "ab", "ab"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
