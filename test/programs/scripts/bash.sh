@@ -23,7 +23,7 @@ select x in one; do echo "picked $x"; break; done <<< 1 2>&1
 case foobar in foo*) echo 1 ;;& *bar) echo 2 ;; esac
 shopt -s extglob nullglob
 touch e1.txt e2.txt e3.log; echo !(*.log|tmp*) | tr ' ' '\n' | grep '^e'; echo nothing*here
-sleep 100 & kill %1; wait %1 2>/dev/null; echo "killed $?"
+sleep 100 & kill $!; wait $! 2>/dev/null; echo "killed $?"
 (sleep 0.05; exit 5) & (sleep 0.1; exit 6) & wait -n; echo "first $?"; wait
 set -m; sleep 0.1 & jobs | sed 's/ *sleep/ sleep/'; fg %1 > /dev/null; set +m
 { time -p true; } 2>&1 | wc -l

@@ -12,6 +12,6 @@ exec bash <<'BASH'
 a=(x "y z"); declare -A m=([k]=v); echo "${#a[@]} ${a[1]} ${m[k]}"; [[ foo123 =~ ([0-9]+) ]] && echo "${BASH_REMATCH[1]}"
 f() { (( $1 < 2 )) && echo 1 || echo $(( $1 * $(f $(( $1 - 1 ))) )); }; f 6
 cat <(echo process) <(echo substitution); coproc cat; echo x >&"${COPROC[1]}"; read -r l <&"${COPROC[0]}"; echo "$l"; eval "exec ${COPROC[1]}>&-"; wait
-trap 'echo usr1' USR1; kill -USR1 $$; sleep 100 & kill %1; wait %1; echo "killed $?"; printf '%s\n' {1..3} | while read -r n; do echo "n$n"; done
+trap 'echo usr1' USR1; kill -USR1 $$; sleep 100 & kill $!; wait $!; echo "killed $?"; printf '%s\n' {1..3} | while read -r n; do echo "n$n"; done
 (exit 3) | true; echo "${PIPESTATUS[*]}"; cat <<< "done"
 BASH
