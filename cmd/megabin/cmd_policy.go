@@ -162,6 +162,15 @@ do on another day is not in it: read it before you use it.`
 // recordPolicy runs a command with a recorder and writes what it makes.
 func (a *app) recordPolicy(ctx context.Context, o runFlags, output, ref string, command []string) error {
 	o.recorder = policy.NewRecorder()
+	out := a.stderr
+	if output != "" { // opened now: the process gives up making files
+		f, err := os.Create(output)
+		if err != nil {
+			return fmt.Errorf("writing the policy: %w", err)
+		}
+		defer f.Close()
+		out = f
+	}
 	runErr := a.run(ctx, o, ref, command)
 	var exit *exitError
 	if runErr != nil && !errors.As(runErr, &exit) {
@@ -171,10 +180,6 @@ func (a *app) recordPolicy(ctx context.Context, o runFlags, output, ref string, 
 	if err != nil {
 		return errors.Join(runErr, err)
 	}
-	if output == "" {
-		_, err = a.stderr.Write(text)
-	} else {
-		err = os.WriteFile(output, text, 0o644)
-	}
+	_, err = out.Write(text)
 	return errors.Join(runErr, err)
 }

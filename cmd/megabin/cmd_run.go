@@ -43,6 +43,7 @@ type runFlags struct {
 	straceSize       int
 	audit            string
 	auditFull        string
+	confine          string
 	auditRotate      string
 	auditKeep        int
 	hints            string
@@ -104,6 +105,7 @@ IMAGE is ` + image.Usage + ".",
 	f.StringVar(&o.auditFull, "audit-full", auditStop, "when the trail cannot be written: stop ends the container, drop-and-count goes on and counts")
 	f.StringVar(&o.auditRotate, "audit-rotate", "", "begin a new file when the trail's has this size, such as 100m; the full ones are FILE.000001 and so on")
 	f.IntVar(&o.auditKeep, "audit-keep", 0, "how many full files of the trail stay (default all)")
+	f.StringVar(&o.confine, "confine", confineAuto, "give up what this process does not need (Landlock, a seccomp filter, new privileges), as far as the host can; require: all of it, or fail; off")
 	f.StringVar(&o.hints, "hints", "", "append a line to this file for code that was not translated: megabin build --hints takes it")
 	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
 	o.exec.add(f)
@@ -168,6 +170,9 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 		return err
 	}
 	if err := checkMap(img.ExecMap().Root); err != nil {
+		return err
+	}
+	if err := a.confine(&o, &spec); err != nil {
 		return err
 	}
 	return a.runToEnd(ctx, v, img, spec)

@@ -5,5 +5,5 @@ package main
 import "os"
 
 func main() {
-	os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(executeIn(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, true))
 }

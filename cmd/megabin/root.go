@@ -48,6 +48,7 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+	own    bool // the process is there for one command only
 
 	// settings holds --store, --jobs, --log-level and --cache-dir: a flag wins
 	// over the environment (MEGABIN_STORE, ...), that over the configuration
@@ -67,7 +68,13 @@ const (
 
 // execute runs the command line args and returns the exit code.
 func execute(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, settings: viper.New(), log: zerolog.Nop()}
+	return executeIn(args, stdin, stdout, stderr, false)
+}
+
+// executeIn is execute; own says that the process is there for this command
+// only, which may confine it.
+func executeIn(args []string, stdin io.Reader, stdout, stderr io.Writer, own bool) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, settings: viper.New(), log: zerolog.Nop(), own: own}
 	root := newRootCmd(a)
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -101,6 +101,7 @@ var only = map[string][]string{
 	"golang.org/x/arch":                      {"sdk/x86", "plugins/analyze-elf", "plugins/recompile"},
 	"github.com/spf13":                       {"cmd"},
 	"github.com/moby/profiles":               {"vkernel/policy"},
+	"github.com/landlock-lsm":                {"vkernel/confine"},
 	"github.com/google/go-containerregistry": {"image", "cmd", "plugins", "test"},
 }
 
