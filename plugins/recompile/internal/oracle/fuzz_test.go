@@ -114,7 +114,7 @@ type campaign struct {
 }
 
 func (c *campaign) summary() string {
-	return fmt.Sprintf("%d distinct sequences of %d instructions (%d drawn again and left out), %d of them compiled to wasm too; %d runs, %d ended by a memory fault, of which %d cannot be compared; %d differences",
+	return fmt.Sprintf("%d distinct sequences compared, of %d instructions (%d drawn again and left out), %d of them compiled to wasm too; %d runs, %d ended by a memory fault, and %d by one that translated code does not have; %d differences",
 		c.sequences, c.instructions, c.repeated, c.compiled, c.runs, c.faulted, c.unknown, c.found)
 }
 
@@ -152,9 +152,10 @@ func (c *campaign) batch() {
 	}
 	for i := range trials {
 		t := &trials[i]
-		c.interpret(t)
-		c.sequences++
-		c.instructions += len(t.seq.items)
+		if c.interpret(t) {
+			c.sequences++
+			c.instructions += len(t.seq.items)
+		}
 		if c.g.rng.IntN(c.every) == 0 {
 			for k := range t.cases {
 				t.want = append(t.want, slices.Clone(c.cpu.record(t.first+k)))
@@ -221,8 +222,9 @@ func (c *campaign) trial(first int) (trial, bool) {
 	return t, true
 }
 
-// interpret runs t under the IR interpreter.
-func (c *campaign) interpret(t *trial) {
+// interpret runs t under the IR interpreter. It reports whether there was
+// anything to compare.
+func (c *campaign) interpret(t *trial) (compared bool) {
 	if c.scratch == nil {
 		c.scratch = DefaultState()
 	}
@@ -233,8 +235,10 @@ func (c *campaign) interpret(t *trial) {
 			c.faulted++
 			if !want.comparable() {
 				c.unknown++
+				continue
 			}
 		}
+		compared = true
 		st := c.scratch
 		mem := st.Mem[0].Data
 		*st = *t.cases[i].State
@@ -246,6 +250,7 @@ func (c *campaign) interpret(t *trial) {
 			break
 		}
 	}
+	return compared
 }
 
 // compile runs the chosen trials as compiled wasm.

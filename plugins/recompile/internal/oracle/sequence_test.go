@@ -256,7 +256,7 @@ func (g *Generator) addressing(code []byte, modrmAt int, in x86.Inst) []byte {
 	}
 	hasREX := code[rex]&0xf0 == 0x40
 	disp := int32(g.rng.IntN(9)-4) * 16
-	if in.MemBytes != 16 || g.rng.IntN(16) == 0 {
+	if !aligns(in) {
 		disp += int32(g.rng.IntN(16))
 	}
 	mod, dispBytes := byte(0x40), 1
@@ -267,7 +267,7 @@ func (g *Generator) addressing(code []byte, modrmAt int, in x86.Inst) []byte {
 	if hasREX {
 		out[rex] &^= 3 // REX.X, REX.B
 	}
-	if hasREX && in.MemBytes != 16 && g.rng.IntN(3) == 0 {
+	if hasREX && !aligns(in) && g.rng.IntN(3) == 0 {
 		out[rex] |= 2
 		out = append(out, mod|reg|4, byte(g.rng.IntN(4))<<6|(indexReg&7)<<3|base)
 	} else {
@@ -362,8 +362,9 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 		st.Regs[guestabi.MXCSR].Lo |= 0x1f80
 	}
 	mem := st.Mem[0].Data
+	aligned := slices.ContainsFunc(s.items, func(it item) bool { return aligns(it.in) })
 	for _, r := range pointerRegs {
-		off := 1024 + 16*g.rng.IntN(96)
+		off := 1024 + 32*g.rng.IntN(48)
 		for k := off - 32; k < off+48; k += 8 {
 			binary.LittleEndian.PutUint64(mem[k:], g.word64(g.rng.IntN(4)))
 		}
@@ -372,7 +373,7 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 			binary.LittleEndian.PutUint64(mem[off:], m)
 			binary.LittleEndian.PutUint16(mem[off+8:], e)
 		}
-		if g.rng.IntN(32) == 0 {
+		if !aligned && g.rng.IntN(4) == 0 {
 			off += g.rng.IntN(16)
 		}
 		st.Regs[r].Lo = MemAt + uint64(off)
@@ -388,6 +389,18 @@ func (g *Generator) sequenceState(s *sequence) *interp.State {
 		g.control(st, s, &s.items[i].in)
 	}
 	return st
+}
+
+// aligns reports whether in faults on the CPU if its operand is not aligned, and
+// only there.
+func aligns(in x86.Inst) bool {
+	switch in.Op {
+	case x86asm.MOVUPS, x86asm.MOVUPD, x86asm.MOVDQU, x86asm.LDDQU, x86asm.PCMPESTRI, x86asm.PCMPESTRM, x86asm.PCMPISTRI, x86asm.PCMPISTRM:
+		return false
+	case x86asm.VMOVAPS, x86asm.VMOVAPD, x86asm.VMOVDQA, x86asm.VMOVNTPS, x86asm.VMOVNTPD, x86asm.VMOVNTDQ, x86asm.VMOVNTDQA:
+		return true
+	}
+	return in.MemBytes == 16 && !isVEX(in.Bytes)
 }
 
 // control puts a value for a control register where in will load one from,

@@ -19,7 +19,10 @@ func (g *Generator) itemVEX(op x86asm.Op, t []byte) (item, bool) {
 		if code[0] == vex3 {
 			code[1] |= 0x60 // no X, no B
 		}
-		disp := int32(g.rng.IntN(9)-4)*16 + int32(g.rng.IntN(2)*g.rng.IntN(16))
+		disp := int32(g.rng.IntN(9)-4) * 32
+		if !aligns(x86.Inst{Inst: x86asm.Inst{Op: op}}) {
+			disp += int32(g.rng.IntN(32))
+		}
 		code = append(code[:modrmAt], 0x80|reg|base)
 		code = binary.LittleEndian.AppendUint32(code, uint32(disp))
 	}
