@@ -26,6 +26,13 @@ func TestImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			g.run(t, megabin, img)
+			if g.Host != nil {
+				t.Run("host", func(t *testing.T) {
+					if err := g.Host(megabin, img); err != nil {
+						t.Fatal(err)
+					}
+				})
+			}
 		})
 	}
 }

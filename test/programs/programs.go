@@ -25,6 +25,8 @@ type Group struct {
 	Packages []string // beside those of a minimal Debian
 	Scripts  []Script
 	Sessions []Session
+	// Host, if there is one, is a test of the image from outside.
+	Host func(megabin string, img *Image) error
 }
 
 // Script is a file scripts/NAME.sh.
@@ -57,8 +59,8 @@ func Groups() []Group {
 		{Name: "terminal", Packages: []string{"tmux", "less", "vim-tiny", "nano", "procps"}, Scripts: []Script{{Name: "terminal"}},
 			Sessions: []Session{{Name: "bash", Differ: jobNumbers}, {Name: "screen", Differ: fullScreen}}},
 		{Name: "servers", Packages: []string{"redis-server", "nginx-light", "curl", "openssl", "python3", "rsync", "openssh-server", "openssh-client"}, Scripts: []Script{
-			{Name: "redis"},
-		}},
+			{Name: "redis"}, {Name: "nginx"}, {Name: "curl"},
+		}, Host: PublishedNginx},
 	}
 }
 

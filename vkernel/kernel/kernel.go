@@ -119,6 +119,8 @@ type Container struct {
 	wg   sync.WaitGroup // goroutines of tasks
 	done chan struct{}  // closed when init has exited and all goroutines ended
 
+	async asyncSignals
+
 	mu      sync.Mutex
 	tasks   map[int]*Task        // by tid
 	groups  map[int]*ThreadGroup // by tgid, zombies included

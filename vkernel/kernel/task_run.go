@@ -190,6 +190,9 @@ func (t *Task) Syscall(nr uint64, args [6]uint64, next guestabi.PC) (rax uint64,
 	}
 	t.next = next
 	ret, err := t.k.dispatcher.Call(t, nr, args)
+	if t.c.async.pending.Load() {
+		t.c.sendAsync()
+	}
 	if !t.work.Load() && t.redirect.kind == redirectNone && !t.fatal {
 		if err == nil {
 			return ret, next

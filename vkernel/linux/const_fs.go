@@ -116,6 +116,9 @@ const (
 	F_GETSIG            = 11
 	F_SETOWN_EX         = 15
 	F_GETOWN_EX         = 16
+	F_OWNER_TID         = 0 // of struct f_owner_ex
+	F_OWNER_PID         = 1
+	F_OWNER_PGRP        = 2
 	F_OFD_GETLK         = 36
 	F_OFD_SETLK         = 37
 	F_OFD_SETLKW        = 38

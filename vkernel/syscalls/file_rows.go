@@ -64,7 +64,8 @@ func ioctlRequest(c *strace.Call, i int) string {
 		strace.Flag{Value: linux.TIOCGPTN, Name: "TIOCGPTN"}, strace.Flag{Value: linux.TIOCSPTLCK, Name: "TIOCSPTLCK"},
 		strace.Flag{Value: linux.TIOCGPTPEER, Name: "TIOCGPTPEER"},
 		strace.Flag{Value: linux.FIONREAD, Name: "FIONREAD"}, strace.Flag{Value: linux.FIONBIO, Name: "FIONBIO"},
-		strace.Flag{Value: linux.FIOCLEX, Name: "FIOCLEX"}, strace.Flag{Value: linux.FIONCLEX, Name: "FIONCLEX"})(c, i)
+		strace.Flag{Value: linux.FIOCLEX, Name: "FIOCLEX"}, strace.Flag{Value: linux.FIONCLEX, Name: "FIONCLEX"},
+		strace.Flag{Value: linux.FIOASYNC, Name: "FIOASYNC"})(c, i)
 }
 
 // fileRows is the part of the table that deals with files, sorted by number.

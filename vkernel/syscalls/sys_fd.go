@@ -99,6 +99,7 @@ func fcntl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return uint64(d.Flags()), nil
 	case linux.F_SETFL:
 		d.SetFlags(a.Uint(2))
+		setAsync(t, d, fd, a.Uint(2)&linux.O_ASYNC != 0)
 		return 0, nil
 	case linux.F_GETLK, linux.F_OFD_GETLK:
 		return 0, getLock(t, d, a.Addr(2), cmd == linux.F_OFD_GETLK)
@@ -122,31 +123,31 @@ func fcntlRare(t *kernel.Task, d *vfs.FileDescription, cmd int32, a kernel.Args)
 		n, err := p.SetCapacity(int(a.Int(2)))
 		return uint64(n), err
 	case linux.F_GETOWN:
-		return uint64(d.Owner()), nil
-	case linux.F_SETOWN:
-		d.SetOwner(int64(a.Int(2)))
-		return 0, nil
-	case linux.F_GETOWN_EX:
-		kind, id := uint32(1), d.Owner() // F_OWNER_PID
-		if id < 0 {
-			kind, id = 2, -id
+		o := d.Owner()
+		if o.Kind == linux.F_OWNER_PGRP {
+			o.ID = -o.ID
 		}
-		b := binary.LittleEndian.AppendUint32(nil, kind)
-		return 0, t.CopyOut(a.Addr(2), binary.LittleEndian.AppendUint32(b, uint32(id)))
+		return uint64(int64(o.ID)), nil
+	case linux.F_SETOWN:
+		id := a.Int(2)
+		if id < 0 {
+			return 0, setOwner(t, d, linux.F_OWNER_PGRP, -id)
+		}
+		return 0, setOwner(t, d, linux.F_OWNER_PID, id)
+	case linux.F_GETOWN_EX:
+		o := d.Owner()
+		b := binary.LittleEndian.AppendUint32(nil, uint32(o.Kind))
+		return 0, t.CopyOut(a.Addr(2), binary.LittleEndian.AppendUint32(b, uint32(o.ID)))
 	case linux.F_SETOWN_EX:
 		var b [8]byte
 		if err := t.CopyIn(a.Addr(2), b[:]); err != nil {
 			return 0, err
 		}
-		kind, id := binary.LittleEndian.Uint32(b[:]), int64(int32(binary.LittleEndian.Uint32(b[4:])))
-		if kind > 2 {
+		kind, id := int32(binary.LittleEndian.Uint32(b[:])), int32(binary.LittleEndian.Uint32(b[4:]))
+		if kind < linux.F_OWNER_TID || kind > linux.F_OWNER_PGRP {
 			return 0, linux.EINVAL
 		}
-		if kind == 2 {
-			id = -id
-		}
-		d.SetOwner(id)
-		return 0, nil
+		return 0, setOwner(t, d, kind, id)
 	case linux.F_GETSIG:
 		return uint64(d.Sig()), nil
 	case linux.F_SETSIG:
@@ -168,6 +169,46 @@ func fcntlRare(t *kernel.Task, d *vfs.FileDescription, cmd int32, a kernel.Args)
 		return linux.F_UNLCK, nil
 	default:
 		return 0, linux.EINVAL
+	}
+}
+
+// setOwner makes a process, thread or group the one that is signalled about d.
+func setOwner(t *kernel.Task, d *vfs.FileDescription, kind, id int32) error {
+	c := t.Container()
+	switch {
+	case id == -1<<31:
+		return linux.EINVAL
+	case id == 0:
+	case kind == linux.F_OWNER_PGRP:
+		found := false
+		for _, tg := range c.ThreadGroups() {
+			found = found || tg.ProcessGroup() == int(id)
+		}
+		if !found {
+			return linux.ESRCH
+		}
+	case c.Task(int(id)) == nil:
+		return linux.ESRCH
+	}
+	d.SetOwner(vfs.Owner{Kind: kind, ID: id, UID: t.Creds().UID, EUID: t.Creds().EUID})
+	return nil
+}
+
+// setAsync sets or clears O_ASYNC of d, known as fd.
+func setAsync(t *kernel.Task, d *vfs.FileDescription, fd int32, on bool) {
+	if on == (d.Flags()&linux.O_ASYNC != 0) {
+		return
+	}
+	if !on {
+		d.SetAsync(nil)
+		return
+	}
+	c := t.Container()
+	d.SetAsync(func(events waiter.EventMask) { c.SignalIO(d, fd, events) })
+	if tty, ok := d.File().(interface{ ForegroundGroup() int }); ok && d.Owner().ID == 0 {
+		if pgid := tty.ForegroundGroup(); pgid > 0 {
+			_ = setOwner(t, d, linux.F_OWNER_PGRP, int32(pgid)) // a group that has gone gets nothing
+		}
 	}
 }
 
@@ -369,6 +410,16 @@ func ioctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		} else {
 			d.SetFlags(d.Flags() &^ linux.O_NONBLOCK)
 		}
+		return 0, nil
+	case linux.FIOASYNC:
+		var b [4]byte
+		if err := t.CopyIn(a.Addr(2), b[:]); err != nil {
+			return 0, err
+		}
+		if _, ok := d.File().(vfs.Asynchronous); !ok {
+			return 0, linux.ENOTTY
+		}
+		setAsync(t, d, fd, binary.LittleEndian.Uint32(b[:]) != 0)
 		return 0, nil
 	}
 	if m, ok := d.File().(ptyMaster); ok && req == linux.TIOCGPTPEER {

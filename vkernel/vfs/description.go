@@ -11,7 +11,7 @@ import (
 
 // statusFlags are the flags that F_GETFL reports besides the access mode.
 const (
-	settableFlags = linux.O_APPEND | linux.O_NONBLOCK | linux.O_ASYNC | linux.O_DIRECT | linux.O_NOATIME
+	settableFlags = linux.O_APPEND | linux.O_NONBLOCK | linux.O_DIRECT | linux.O_NOATIME
 	keptFlags     = settableFlags | linux.O_ACCMODE | linux.O_SYNC | linux.O_DSYNC | linux.O_DIRECTORY |
 		linux.O_NOFOLLOW | linux.O_PATH | linux.O_LARGEFILE | linux.O_TMPFILE
 )
@@ -32,8 +32,7 @@ type FileDescription struct {
 	hookMu sync.Mutex
 	hooks  map[any]func() // OnRelease
 
-	sigOwner atomic.Int64 // F_SETOWN
-	sigIO    atomic.Int32 // F_SETSIG
+	async asyncState
 }
 
 // NewFileDescription makes a description with one reference. flags are those of
@@ -59,6 +58,7 @@ func (f *FileDescription) DecRef() {
 			l.releaseOwner(f)
 		}
 		f.runHooks()
+		f.SetAsync(nil)
 		f.release()
 	case n < 0:
 		panic("BUG: file description has a negative count of references")
@@ -489,19 +489,6 @@ func ContentIdentity(i Inode) (space, ino, version uint64, ok bool) {
 
 // Describe returns the path as /proc/PID/fd shows it below root.
 func (f *FileDescription) Describe(root Path) string { return PathOf(f.loc, root) }
-
-// SetOwner and the three below keep what fcntl's F_SETOWN and F_SETSIG say;
-// nothing sends SIGIO yet.
-func (f *FileDescription) SetOwner(pid int64) { f.sigOwner.Store(pid) }
-
-// Owner returns what SetOwner set.
-func (f *FileDescription) Owner() int64 { return f.sigOwner.Load() }
-
-// SetSig keeps F_SETSIG's signal.
-func (f *FileDescription) SetSig(sig int32) { f.sigIO.Store(sig) }
-
-// Sig returns what SetSig set.
-func (f *FileDescription) Sig() int32 { return f.sigIO.Load() }
 
 func (f *FileDescription) locks() *FileLocks {
 	if l, ok := f.loc.Inode.(Lockable); ok {

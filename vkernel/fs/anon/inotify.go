@@ -222,6 +222,9 @@ func (i *Inotify) Ioctl(t vfs.IoctlTask, req uint32, arg uint64) (uint64, error)
 	return 0, t.CopyOut(arg, binary.LittleEndian.AppendUint32(nil, uint32(n)))
 }
 
+// Asynchronous implements vfs.Asynchronous.
+func (i *Inotify) Asynchronous() {}
+
 // Readiness implements waiter.Waitable.
 func (i *Inotify) Readiness(mask waiter.EventMask) waiter.EventMask {
 	i.mu.Lock()

@@ -304,6 +304,9 @@ func (e *End) EventRegister(w *waiter.Entry) { e.p.queue.EventRegister(w) }
 // EventUnregister implements waiter.Waitable.
 func (e *End) EventUnregister(w *waiter.Entry) { e.p.queue.EventUnregister(w) }
 
+// Asynchronous implements vfs.Asynchronous.
+func (e *End) Asynchronous() {}
+
 // Stat answers fstat(2) for pipes without an inode.
 func (e *End) Stat() (linux.Stat, error) {
 	if e.stat == nil {

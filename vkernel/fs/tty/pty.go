@@ -289,6 +289,9 @@ func (m *master) Release() {
 	p.tty.hangUpSession()
 }
 
+// Asynchronous implements vfs.Asynchronous.
+func (m *master) Asynchronous() {}
+
 // Readiness implements waiter.Waitable.
 func (m *master) Readiness(mask waiter.EventMask) waiter.EventMask {
 	p := m.p

@@ -233,6 +233,9 @@ func (t *TTY) take(p []byte) (int, error) {
 // Release implements vfs.File.
 func (t *TTY) Release() {}
 
+// Asynchronous implements vfs.Asynchronous.
+func (t *TTY) Asynchronous() {}
+
 // Readiness implements waiter.Waitable.
 func (t *TTY) Readiness(mask waiter.EventMask) waiter.EventMask {
 	t.mu.Lock()

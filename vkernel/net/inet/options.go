@@ -29,7 +29,6 @@ func flags() map[optionKey]flagOption {
 		{linux.SOL_SOCKET, linux.SO_BROADCAST}:          {(*so).GetBroadcast, (*so).SetBroadcast},
 		{linux.SOL_SOCKET, linux.SO_KEEPALIVE}:          {(*so).GetKeepAlive, (*so).SetKeepAlive},
 		{linux.SOL_SOCKET, linux.SO_NO_CHECK}:           {(*so).GetNoChecksum, (*so).SetNoChecksum},
-		{linux.IPPROTO_TCP, linux.TCP_CORK}:             {(*so).GetCorkOption, (*so).SetCorkOption},
 		{linux.IPPROTO_TCP, linux.TCP_QUICKACK}:         {(*so).GetQuickAck, (*so).SetQuickAck},
 		{linux.IPPROTO_IP, linux.IP_MULTICAST_LOOP}:     {(*so).GetMulticastLoop, (*so).SetMulticastLoop},
 		{linux.IPPROTO_IP, linux.IP_RECVTOS}:            {(*so).GetReceiveTOS, (*so).SetReceiveTOS},
@@ -177,6 +176,8 @@ func (s *Socket) tcpOption(name, room int) ([]byte, error) {
 		var v tcpip.TCPLingerTimeoutOption
 		err := s.ep().GetSockOpt(&v)
 		return seconds(time.Duration(v)), errno(err)
+	case linux.TCP_CORK:
+		return socket.Bool(s.cork.isOn()), nil
 	case linux.TCP_DEFER_ACCEPT, linux.TCP_FASTOPEN, linux.TCP_NOTSENT_LOWAT:
 		return socket.Int32(int(s.Kept(keptTCP + name))), nil
 	case linux.TCP_CONGESTION:
@@ -262,6 +263,9 @@ func (s *Socket) SetOption(c *vfs.Caller, level, name int, value []byte) error {
 			}
 		}
 		f.set(s.ep().SocketOptions(), v != 0)
+		if key == (optionKey{linux.IPPROTO_TCP, linux.TCP_NODELAY}) {
+			s.pushAll()
+		}
 		return nil
 	}
 	if i, ok := ints()[key]; ok {
@@ -362,6 +366,9 @@ func (s *Socket) setTCPOption(name int, value []byte) error {
 		}
 		o := tcpip.TCPUserTimeoutOption(time.Duration(v) * time.Millisecond)
 		return errno(s.ep().SetSockOpt(&o))
+	case linux.TCP_CORK:
+		s.setCork(v != 0)
+		return nil
 	case linux.TCP_LINGER2:
 		o := tcpip.TCPLingerTimeoutOption(seconds)
 		return errno(s.ep().SetSockOpt(&o))

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"io"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -31,11 +30,8 @@ type Socket struct {
 	// failed is set once the program knows that the connection failed.
 	failed atomic.Bool
 
-	wq       gwaiter.Queue // the endpoint's
-	corkMu   sync.Mutex    // guards the three below: a datagram that is not complete
-	corked   bool
-	corkData []byte
-	corkTo   *tcpip.FullAddress
+	wq   gwaiter.Queue // the endpoint's
+	cork cork
 
 	own   *gwaiter.Queue // wq, or what Accept brought
 	entry gwaiter.Entry
@@ -106,8 +102,10 @@ func (s *Socket) Release() {
 	s.n.mu.Lock()
 	delete(s.n.sockets, s)
 	s.n.mu.Unlock()
-	s.own.EventUnregister(&s.entry)
-	s.ep().Close()
+	s.finish(func() {
+		s.own.EventUnregister(&s.entry)
+		s.ep().Close()
+	})
 }
 
 // Bind implements socket.Connector.
@@ -235,9 +233,16 @@ func (s *Socket) Shutdown(how int) error {
 	case linux.SHUT_WR:
 		flags = tcpip.ShutdownWrite
 	}
-	err := errno(s.ep().Shutdown(flags))
-	s.queue.Notify(waiter.ReadableEvents | waiter.WritableEvents | waiter.EventHUp | waiter.EventRdHUp)
-	return err
+	shut := func() error {
+		err := errno(s.ep().Shutdown(flags))
+		s.queue.Notify(waiter.ReadableEvents | waiter.WritableEvents | waiter.EventHUp | waiter.EventRdHUp)
+		return err
+	}
+	if flags&tcpip.ShutdownWrite == 0 || s.push() {
+		return shut()
+	}
+	s.finish(func() { _ = shut() }) // what it answers is known only after the data has left
+	return nil
 }
 
 // payload is a message on its way into the stack.
@@ -265,7 +270,7 @@ func (s *Socket) Send(_ *vfs.Caller, m *socket.Message, flags uint32) (int, erro
 	data := m.Bytes()
 	if !s.stream() {
 		var held bool
-		if data, held = s.cork(data, &o, flags&linux.MSG_MORE != 0); held {
+		if data, held = s.cork.datagram(data, &o, flags&linux.MSG_MORE != 0); held {
 			if len(data) > maxDatagram {
 				return 0, linux.EMSGSIZE
 			}
@@ -282,38 +287,21 @@ func (s *Socket) Send(_ *vfs.Caller, m *socket.Message, flags uint32) (int, erro
 		if len(data) == 0 {
 			return 0, nil
 		}
+		return s.sendStream(data, flags&linux.MSG_MORE != 0)
 	}
+	n, err := s.write(data, o)
+	return min(n, m.Room()), err
+}
+
+// write hands data to the stack and returns how much of it was taken.
+func (s *Socket) write(data []byte, o tcpip.WriteOptions) (int, error) {
 	var p payload
 	p.Reset(data)
 	n, err := s.ep().Write(&p, o)
 	if err != nil && n == 0 {
 		return 0, errno(err)
 	}
-	return min(int(n), m.Room()), nil
-}
-
-// maxDatagram is the longest UDP datagram, in bytes.
-const maxDatagram = 65507
-
-// cork joins what is sent with MSG_MORE into one datagram, which goes where the
-// first piece was sent. held says that more is to come.
-func (s *Socket) cork(data []byte, o *tcpip.WriteOptions, more bool) (all []byte, held bool) {
-	s.corkMu.Lock()
-	defer s.corkMu.Unlock()
-	if !more && !s.corked {
-		return data, false
-	}
-	if !s.corked {
-		s.corkTo = o.To
-	}
-	o.To = s.corkTo
-	data = append(s.corkData, data...)
-	s.corkData, s.corked = nil, more && len(data) <= maxDatagram
-	if s.corked {
-		s.corkData = data
-	}
-	o.More = false
-	return data, more
+	return int(n), nil
 }
 
 // counter counts what a read would give, for MSG_TRUNC on a stream, which
@@ -474,6 +462,9 @@ func (s *Socket) Ioctl(t vfs.IoctlTask, req uint32, arg uint64) (uint64, error) 
 	n, err := s.ep().GetSockOptInt(opt)
 	if err != nil {
 		return 0, errno(err)
+	}
+	if req == linux.SIOCOUTQ {
+		n += s.cork.held()
 	}
 	return 0, t.CopyOut(arg, binary.LittleEndian.AppendUint32(nil, uint32(n)))
 }

@@ -185,6 +185,9 @@ func (b *Base) UID() uint32 { return b.stat.UID }
 // Describe implements vfs.Described.
 func (b *Base) Describe() string { return fmt.Sprintf("socket:[%d]", b.stat.Ino) }
 
+// Asynchronous implements vfs.Asynchronous.
+func (b *Base) Asynchronous() {}
+
 // Timeout returns how long a call may wait to receive, or to send; 0: for ever.
 func (b *Base) Timeout(send bool) time.Duration {
 	if send {
