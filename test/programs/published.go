@@ -54,11 +54,14 @@ func PublishedNginx(megabin string, img *Image) error {
 	}
 	timer := time.AfterFunc(timeout, func() { _ = cmd.Process.Kill() })
 	defer timer.Stop()
-	asked := ask("http://"+addr, scripts)
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return fmt.Errorf("ending nginx: %w: %s", err, out.String())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	if err := waitFor(addr, ended); err != nil {
+		return fmt.Errorf("%w: %s", err, out.String())
 	}
-	if err := cmd.Wait(); err != nil {
+	asked := ask("http://"+addr, scripts)
+	_ = cmd.Process.Signal(syscall.SIGTERM) // one that has ended already says so below
+	if err := <-ended; err != nil {
 		return fmt.Errorf("nginx ended: %w: %s", err, out.String())
 	}
 	if asked != nil {
@@ -67,21 +70,25 @@ func PublishedNginx(megabin string, img *Image) error {
 	return nil
 }
 
+// waitFor waits until a server answers at addr.
+func waitFor(addr string, ended <-chan error) error {
+	for {
+		if res, err := http.Get("http://" + addr); err == nil {
+			return res.Body.Close()
+		}
+		select {
+		case err := <-ended:
+			return fmt.Errorf("the server ended before it answered: %w", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 // ask compares what a server gives with the files of a directory.
 func ask(url, dir string) error {
 	want, err := os.ReadFile(filepath.Join(dir, "nginx.sh"))
 	if err != nil {
 		return err
-	}
-	for end := time.Now().Add(timeout); ; time.Sleep(50 * time.Millisecond) {
-		res, err := http.Get(url + "/nginx.sh")
-		if err == nil {
-			res.Body.Close()
-			break
-		}
-		if time.Now().After(end) {
-			return err
-		}
 	}
 	req, err := http.NewRequest(http.MethodGet, url+"/nginx.sh", nil)
 	if err != nil {
