@@ -50,7 +50,7 @@ race: deps build ## The vkernel's own tests, and programs with threads, under th
 
 .PHONY: oracle
 oracle: deps ## Instruction cases on the real CPU; UPDATE=1 rewrites the expected columns
-	UPDATE=$(UPDATE) $(GO) test -count=1 ./plugins/recompile/internal/...
+	UPDATE=$(UPDATE) NATIVE_CASES=1000000 $(GO) test -count=1 -timeout 1h ./plugins/recompile/internal/...
 
 SEED ?= 1
 SEEDS ?= 10

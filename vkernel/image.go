@@ -79,9 +79,24 @@ func (v *VKernel) load(ctx context.Context, img *Image, sources []layers.Source)
 	if err := img.check(); err != nil {
 		return err
 	}
-	img.engine, err = machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Interpreter, Profiler: v.cfg.Profiler,
-		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(img.execMap.Megabinary, "sha256:")})
+	img.engine, err = v.newEngine(ctx, img, megabinary)
 	return err
+}
+
+// newEngine makes the engine that the configuration asks for.
+func (v *VKernel) newEngine(ctx context.Context, img *Image, megabinary []byte) (machine.Engine, error) {
+	if v.cfg.Engine == EngineNative || v.cfg.Engine == EngineAuto || v.cfg.Engine == "" {
+		n, err := v.nativeObjects(img)
+		if err == nil {
+			return machine.NewNative(megabinary, machine.NativeOptions{Open: n.open})
+		}
+		if v.cfg.Engine == EngineNative {
+			return nil, err
+		}
+		v.cfg.Log.Debug("running without native code", "why", err)
+	}
+	return machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Engine == EngineInterpreter, Profiler: v.cfg.Profiler,
+		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(img.execMap.Megabinary, "sha256:")})
 }
 
 // read returns the bytes of a file that the build put into the image, and what

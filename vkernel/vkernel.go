@@ -36,8 +36,8 @@ type Config struct {
 	// CacheDir holds unpacked layers and compiled code. Whoever may write there
 	// may run code in this process.
 	CacheDir string
-	// Interpreter runs guests without compiling: about 100 times slower.
-	Interpreter bool
+	// Engine runs guests; "" is EngineAuto.
+	Engine Engine
 	// Profiler watches the machines of all images, if it is not nil; see
 	// machine.WazeroOptions.
 	Profiler *machine.Profiler
@@ -46,6 +46,22 @@ type Config struct {
 	MaxMemory uint64
 	Log       *slog.Logger
 	Trace     syscalls.TraceOptions
+}
+
+// Engine names what runs the code of guests.
+type Engine string
+
+// The engines.
+const (
+	EngineAuto        Engine = "auto"        // native code if the image has it for this host, else the compiler
+	EngineNative      Engine = "native"      // code that was compiled ahead of time, which the image must have
+	EngineCompiler    Engine = "compiler"    // wazero's compiler
+	EngineInterpreter Engine = "interpreter" // wazero's interpreter: 100 times slower, on every host
+)
+
+// Engines lists the engines.
+func Engines() []string {
+	return []string{string(EngineAuto), string(EngineNative), string(EngineCompiler), string(EngineInterpreter)}
 }
 
 // VKernel is one host process's kernel.

@@ -17,6 +17,7 @@ import (
 	"megabinary.dev/engine/store"
 	analyzeelf "megabinary.dev/plugins/analyze-elf"
 	assembleoci "megabinary.dev/plugins/assemble-oci"
+	compilenative "megabinary.dev/plugins/compile-native"
 	extractoci "megabinary.dev/plugins/extract-oci"
 	linkmegabinary "megabinary.dev/plugins/link-megabinary"
 	"megabinary.dev/plugins/recompile"
@@ -34,6 +35,7 @@ func shippedStages() []stage.Stage {
 		extractoci.Stage(),
 		analyzeelf.Stage(),
 		recompile.Stage(),
+		compilenative.Stage(),
 		linkmegabinary.Stage(),
 		assembleoci.Stage(),
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -107,7 +108,7 @@ IMAGE is ` + image.Usage + ".",
 	f.IntVar(&o.auditKeep, "audit-keep", 0, "how many full files of the trail stay (default all)")
 	f.StringVar(&o.confine, "confine", confineAuto, "give up what this process does not need (Landlock, a seccomp filter, new privileges), as far as the host can; require: all of it, or fail; off")
 	f.StringVar(&o.hints, "hints", "", "append a line to this file for code that was not translated: megabin build --hints takes it")
-	f.StringVar(&o.engine, "engine", "compiler", "compiler or interpreter")
+	f.StringVar(&o.engine, "engine", string(vkernel.EngineAuto), "what runs the code: "+strings.Join(vkernel.Engines(), ", "))
 	o.exec.add(f)
 	f.StringVar(&o.policy, "policy", "", "what the container may do, a YAML file (see megabin policy); without one, docker's seccomp profile is in force")
 	f.StringVar(&o.network, "network", "", "none: loopback only; bridge: an eth0, too (default none, or bridge with --publish or --egress)")
@@ -121,8 +122,8 @@ IMAGE is ` + image.Usage + ".",
 }
 
 func (a *app) run(ctx context.Context, o runFlags, ref string, command []string) error {
-	if o.engine != "compiler" && o.engine != "interpreter" {
-		return fmt.Errorf("--engine %q is neither compiler nor interpreter", o.engine)
+	if !slices.Contains(vkernel.Engines(), o.engine) {
+		return fmt.Errorf("--engine %q is none of %s", o.engine, strings.Join(vkernel.Engines(), ", "))
 	}
 	trace, err := a.traceOptions(o)
 	if err != nil {
@@ -165,7 +166,7 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 		defer f.Close()
 		spec.Hints = f
 	}
-	v, img, err := a.loadImage(ctx, vkernel.Config{Interpreter: o.engine == "interpreter", Trace: trace}, ref, s, pulled, config)
+	v, img, err := a.loadImage(ctx, vkernel.Config{Engine: vkernel.Engine(o.engine), Trace: trace}, ref, s, pulled, config)
 	if err != nil {
 		return err
 	}

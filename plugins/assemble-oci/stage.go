@@ -1,5 +1,6 @@
 // Package assembleoci is the stage assemble-oci: it appends one reproducible
-// layer with the megabinary and the exec map to an image, whose own layers stay
+// layer with the megabinary and the exec map to an image, and before that one for
+// each platform that there is native code for, whose own layers stay
 // byte-identical.
 package assembleoci
 
@@ -12,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,7 +53,7 @@ func (assembleOCI) Describe() stage.Description {
 		Name:    "assemble-oci",
 		Kind:    stage.KindAssemble,
 		Version: version,
-		Takes:   append(artifact.ImageTypes(), artifact.MediaMegabinary, artifact.MediaExecMap),
+		Takes:   append(artifact.ImageTypes(), artifact.MediaMegabinary, artifact.MediaExecMap, artifact.MediaObject+"?"),
 		Gives:   []string{artifact.MediaOCIManifest, artifact.MediaOCIConfig, artifact.MediaOCILayerGzip},
 		Schema:  json.RawMessage(schema),
 		Doc:     "Appends the megabinary and the exec map to an image as one layer.",
@@ -107,15 +110,14 @@ func (assembleOCI) Run(ctx context.Context, req stage.Request) error {
 	if err := a.read(); err != nil {
 		return err
 	}
-	layer, diffID, err := a.writeLayer(ctx)
-	if err != nil {
-		return fmt.Errorf("writing the layer: %w", err)
+	if err := a.writeLayers(ctx); err != nil {
+		return fmt.Errorf("writing the layers: %w", err)
 	}
-	newConfig, err := a.writeConfig(diffID)
+	newConfig, err := a.writeConfig()
 	if err != nil {
 		return fmt.Errorf("writing the configuration: %w", err)
 	}
-	if err := a.writeManifest(newConfig, layer); err != nil {
+	if err := a.writeManifest(newConfig); err != nil {
 		return fmt.Errorf("writing the manifest: %w", err)
 	}
 	return nil
@@ -134,6 +136,14 @@ type assembly struct {
 	mapSequence uint64
 	manifest    fields
 	config      fields
+
+	layers []newLayer
+}
+
+// newLayer is a layer that the stage has written.
+type newLayer struct {
+	stage.Descriptor
+	diffID, comment string
 }
 
 func (a *assembly) read() error {
@@ -194,44 +204,77 @@ func (c *countingHash) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// writeLayer writes the layer: names sorted, one time, one owner, no names of
+// writeLayers writes a layer with the objects of each platform, if there are
+// any, and last the one with megabinary and exec map.
+func (a *assembly) writeLayers(ctx context.Context) error {
+	byPlatform := make(map[string][]file)
+	for _, d := range stage.ByMediaType(a.req, artifact.MediaObject) {
+		platform := d.Annotations[artifact.AnnotationPlatform]
+		byPlatform[platform] = append(byPlatform[platform], file{artifact.PathObject(platform, d.Digest), d})
+	}
+	for _, platform := range slices.Sorted(maps.Keys(byPlatform)) {
+		if err := a.writeLayer(ctx, byPlatform[platform], "native code for "+platform); err != nil {
+			return err
+		}
+	}
+	files := []file{{artifact.PathMegabinary, a.megabinary}, {artifact.PathExecMap, a.execMap}}
+	return a.writeLayer(ctx, files, "all machine code, recompiled: "+artifact.PathMegabinary)
+}
+
+// writeLayer writes a layer: names sorted, one time, one owner, no names of
 // users, so that the same inputs give the same bytes.
-func (a *assembly) writeLayer(ctx context.Context) (layer stage.Descriptor, diffID string, err error) {
+func (a *assembly) writeLayer(ctx context.Context, files []file, comment string) error {
 	out, err := a.req.Create(artifact.MediaOCILayerGzip, nil)
 	if err != nil {
-		return layer, "", err
+		return err
 	}
 	defer out.Close()
 	compressedHash, plainHash := sha256.New(), sha256.New()
 	compressed := &countingHash{w: io.MultiWriter(out, compressedHash)}
 	z := gzip.NewWriter(compressed)
 	w := tar.NewWriter(io.MultiWriter(z, plainHash))
-	if err := w.WriteHeader(a.header(directory()+"/", tar.TypeDir, 0o755, 0)); err != nil {
-		return layer, "", err
-	}
-	files := []file{{artifact.PathMegabinary, a.megabinary}, {artifact.PathExecMap, a.execMap}}
 	slices.SortFunc(files, func(x, y file) int { return strings.Compare(x.name, y.name) })
-	for _, f := range files {
+	last := "/"
+	for i, f := range files {
 		if err := ctx.Err(); err != nil {
-			return layer, "", err
+			return err
+		}
+		if i > 0 && files[i-1].name == f.name {
+			continue // two units have equal objects
+		}
+		if err := a.makeFolders(w, &last, path.Dir(f.name)); err != nil {
+			return err
 		}
 		if err := a.copyFile(w, f); err != nil {
-			return layer, "", err
+			return err
 		}
 	}
 	if err := errors.Join(w.Close(), z.Close(), out.Close()); err != nil {
-		return layer, "", err
+		return err
 	}
-	layer = stage.Descriptor{
+	a.layers = append(a.layers, newLayer{stage.Descriptor{
 		MediaType: artifact.MediaOCILayerGzip, Digest: stage.DigestPrefix + hex.EncodeToString(compressedHash.Sum(nil)), Size: compressed.size,
-	}
-	a.req.Metric("layerBytes", float64(layer.Size))
-	return layer, stage.DigestPrefix + hex.EncodeToString(plainHash.Sum(nil)), nil
+	}, stage.DigestPrefix + hex.EncodeToString(plainHash.Sum(nil)), comment})
+	a.req.Metric("layerBytes", float64(compressed.size))
+	return nil
 }
 
-// directory is where the new files are.
-func directory() string {
-	return strings.TrimPrefix(artifact.PathMegabinary[:strings.LastIndex(artifact.PathMegabinary, "/")], "/")
+// makeFolders writes the folders down to dir that have no entry yet; last is the
+// one before.
+func (a *assembly) makeFolders(w *tar.Writer, last *string, dir string) error {
+	if dir == *last || dir == "/" {
+		return nil
+	}
+	if !strings.HasPrefix(*last, dir+"/") {
+		if err := a.makeFolders(w, last, path.Dir(dir)); err != nil {
+			return err
+		}
+		if err := w.WriteHeader(a.header(dir+"/", tar.TypeDir, 0o755, 0)); err != nil {
+			return err
+		}
+	}
+	*last = dir
+	return nil
 }
 
 func (a *assembly) header(name string, kind byte, mode, size int64) *tar.Header {
@@ -252,25 +295,23 @@ func (a *assembly) copyFile(w *tar.Writer, f file) error {
 }
 
 // writeConfig appends diff_id and history; all else stays.
-func (a *assembly) writeConfig(diffID string) (stage.Descriptor, error) {
+func (a *assembly) writeConfig() (stage.Descriptor, error) {
 	var rootFS fields
 	if err := json.Unmarshal(a.config["rootfs"], &rootFS); err != nil {
 		return stage.Descriptor{}, fmt.Errorf("rootfs: %w", err)
 	}
 	var err error
-	if rootFS["diff_ids"], err = appendJSON(rootFS["diff_ids"], diffID); err != nil {
-		return stage.Descriptor{}, fmt.Errorf("diff_ids: %w", err)
+	for _, l := range a.layers {
+		if rootFS["diff_ids"], err = appendJSON(rootFS["diff_ids"], l.diffID); err != nil {
+			return stage.Descriptor{}, fmt.Errorf("diff_ids: %w", err)
+		}
+		history := map[string]string{"created": a.when.Format(time.RFC3339), "created_by": "megabin build", "comment": l.comment}
+		if a.config["history"], err = appendJSON(a.config["history"], history); err != nil {
+			return stage.Descriptor{}, fmt.Errorf("history: %w", err)
+		}
 	}
 	if a.config["rootfs"], err = json.Marshal(rootFS); err != nil {
 		return stage.Descriptor{}, err
-	}
-	history := map[string]string{
-		"created":    a.when.Format(time.RFC3339),
-		"created_by": "megabin build",
-		"comment":    "all machine code, recompiled: " + artifact.PathMegabinary,
-	}
-	if a.config["history"], err = appendJSON(a.config["history"], history); err != nil {
-		return stage.Descriptor{}, fmt.Errorf("history: %w", err)
 	}
 	return a.writeJSON(artifact.MediaOCIConfig, a.config)
 }
@@ -304,7 +345,7 @@ func asOCI(mediaType string) string {
 }
 
 // writeManifest writes an OCI manifest: a docker one has no annotations.
-func (a *assembly) writeManifest(config, layer stage.Descriptor) error {
+func (a *assembly) writeManifest(config stage.Descriptor) error {
 	var layers []fields
 	if err := json.Unmarshal(a.manifest["layers"], &layers); err != nil {
 		return fmt.Errorf("layers: %w", err)
@@ -338,15 +379,18 @@ func (a *assembly) writeManifest(config, layer stage.Descriptor) error {
 		annotations[artifact.AnnotationExecMapSequence] = strconv.FormatUint(a.mapSequence, 10)
 	}
 	annotations[artifact.AnnotationABI] = strconv.Itoa(guestabi.Version)
-	all := make([]any, 0, len(layers)+1)
+	all := make([]any, 0, len(layers)+len(a.layers))
 	for _, l := range layers {
 		all = append(all, l)
+	}
+	for _, l := range a.layers {
+		all = append(all, l.Descriptor)
 	}
 	_, err := a.writeJSON(artifact.MediaOCIManifest, map[string]any{
 		"schemaVersion": 2,
 		"mediaType":     artifact.MediaOCIManifest,
 		"config":        config,
-		"layers":        append(all, layer),
+		"layers":        all,
 		"annotations":   annotations,
 	})
 	return err

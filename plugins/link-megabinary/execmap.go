@@ -1,10 +1,13 @@
 package linkmegabinary
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/artifact/programpb"
+	"megabinary.dev/sdk/stage"
 )
 
 // anyExec are the permission bits that make a file executable for somebody.
@@ -134,5 +137,21 @@ func refuseOrScript(e *artifact.ExecMapEntry, f *artifact.FileEntry, analyzed bo
 		e.Reason = "neither an ELF file nor a script"
 	default:
 		e.Reason = fmt.Sprintf("unknown kind of file %q", f.Kind)
+	}
+}
+
+// addObjects names the objects of each unit.
+func (l *Linked) addObjects(m *artifact.ExecMap, objects []stage.Descriptor) {
+	of := make(map[string][]artifact.ExecMapObject)
+	for _, d := range objects {
+		unit := d.Annotations[artifact.AnnotationUnit]
+		of[unit] = append(of[unit], artifact.ExecMapObject{Digest: d.Digest, Platform: d.Annotations[artifact.AnnotationPlatform]})
+	}
+	for i := range m.Entries {
+		e := &m.Entries[i]
+		if e.Unit >= 0 {
+			e.Objects = of[l.Units[e.Unit].UnitDigest]
+			slices.SortFunc(e.Objects, func(a, b artifact.ExecMapObject) int { return cmp.Compare(a.Platform, b.Platform) })
+		}
 	}
 }

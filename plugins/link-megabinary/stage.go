@@ -43,7 +43,7 @@ type linker struct{}
 func (linker) Describe() stage.Description {
 	return stage.Description{
 		Name: Name, Kind: stage.KindLink, Version: Version,
-		Takes:  []string{artifact.MediaRootFS, artifact.MediaUnit, artifact.MediaUnitReport, artifact.MediaProgram},
+		Takes:  []string{artifact.MediaRootFS, artifact.MediaUnit, artifact.MediaUnitReport, artifact.MediaProgram, artifact.MediaObject + "?"},
 		Gives:  []string{artifact.MediaMegabinary, artifact.MediaExecMap},
 		Schema: json.RawMessage(schema),
 		Doc:    "Joins units into one WebAssembly module and writes the exec map.",
@@ -72,6 +72,7 @@ func (linker) Run(ctx context.Context, req stage.Request) error {
 		return err
 	}
 	m := linked.ExecMap(root, programs)
+	linked.addObjects(m, stage.ByMediaType(req, artifact.MediaObject))
 	m.Name, m.Sequence = c.MapName, c.MapSequence
 	module, err := linked.Encode(m)
 	if err != nil {

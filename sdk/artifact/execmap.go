@@ -44,6 +44,7 @@ type ExecMapEntry struct {
 	Kind        ExecKind         `json:"kind"`
 	Language    Language         `json:"language,omitempty"`   // that an interpreter runs, that a script is in
 	Needed      []ExecMapRef     `json:"needed,omitempty"`     // by DT_NEEDED, in its order
+	Objects     []ExecMapObject  `json:"objects,omitempty"`    // of the unit, by platform
 	Paths       []ExecMapPath    `json:"paths"`                // sorted by path
 	Polyfill    string           `json:"polyfill,omitempty"`   // runs in place of the file
 	Reason      string           `json:"reason,omitempty"`     // why, if the verdict is VerdictRefuse
@@ -62,6 +63,13 @@ type ExecMapPath struct {
 	Mode         uint32 `json:"mode"`
 	Path         string `json:"path"`
 	UID          int    `json:"uid"`
+}
+
+// ExecMapObject is a unit compiled for a platform, which lies in the image at
+// PathObject.
+type ExecMapObject struct {
+	Digest   string `json:"digest"`   // sha256:<hex> of the object
+	Platform string `json:"platform"` // as linux/amd64
 }
 
 // ExecMapRef is another file that one needs, as found in the image.

@@ -152,6 +152,7 @@ func fullMap() *artifact.ExecMap {
 	e.Interpreter = &artifact.ExecMapRef{Name: "/lib64/ld.so", Digest: digest('a')}
 	e.Needed = []artifact.ExecMapRef{{Name: "libz.so"}, {Name: "libc.so", Digest: digest('b')}}
 	e.Data = []artifact.ExecMapSegment{{Address: 0x400000, Size: 10, Digest: digest('c')}}
+	e.Objects = []artifact.ExecMapObject{{Digest: digest('a'), Platform: "linux/amd64"}}
 	e.Paths[0].Capabilities = "AQI="
 	m.Entries[1].Unit, m.Entries[1].Polyfill = -1, "quickjs"
 	m.Entries[2] = artifact.ExecMapEntry{Digest: m.Entries[2].Digest, Kind: artifact.ExecScript, Verdict: artifact.VerdictScript, Unit: -1,

@@ -144,7 +144,18 @@ func (e *ExecMapEntry) validateRefs() error {
 			return fmt.Errorf("data at %#x: %d bytes with digest %q", d.Address, d.Size, d.Digest)
 		}
 	}
+	for i, o := range e.Objects {
+		os, arch, ok := strings.Cut(o.Platform, "/")
+		if !ValidDigest(o.Digest) || !ok || !plainName(os) || !plainName(arch) || e.Unit < 0 || i > 0 && o.Platform <= e.Objects[i-1].Platform {
+			return fmt.Errorf("object %q for platform %q", o.Digest, o.Platform)
+		}
+	}
 	return nil
+}
+
+// plainName reports whether s is made of lower-case letters and digits.
+func plainName(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
 func (e *ExecMapEntry) validatePaths() error {

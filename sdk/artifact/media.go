@@ -10,14 +10,17 @@ const (
 	MediaProgram    = "application/vnd.megabinary.program.v1+protobuf" // programpb.Program
 	MediaUnit       = "application/vnd.megabinary.unit.v1+wasm"        // one unit, see sdk/guestabi
 	MediaUnitReport = "application/vnd.megabinary.unit.report.v1+json" // UnitReport
+	MediaObject     = "application/vnd.megabinary.object.v1+elf"       // a unit compiled for one platform, see guestabi.NativeVersion
 	MediaMegabinary = "application/vnd.megabinary.megabinary.v1+wasm"  // all units, linked
 	MediaExecMap    = "application/vnd.megabinary.execmap.v2+json"     // ExecMap
 )
 
 // Annotations of artifact descriptors.
 const (
-	AnnotationPath    = "dev.megabinary.path"    // path in the image of the (first) file
-	AnnotationSubject = "dev.megabinary.subject" // sha256 digest of the ELF file that an artifact was made from
+	AnnotationPath     = "dev.megabinary.path"     // path in the image of the (first) file
+	AnnotationUnit     = "dev.megabinary.unit"     // digest of the unit that an object was made from
+	AnnotationPlatform = "dev.megabinary.platform" // of an object, as linux/amd64
+	AnnotationSubject  = "dev.megabinary.subject"  // sha256 digest of the ELF file that an artifact was made from
 )
 
 // Custom sections of a megabinary.

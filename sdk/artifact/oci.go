@@ -1,5 +1,7 @@
 package artifact
 
+import "strings"
+
 // The media types of an image's own parts.
 const (
 	MediaOCIIndex         = "application/vnd.oci.image.index.v1+json"
@@ -23,6 +25,7 @@ const (
 	AnnotationABI             = "dev.megabinary.abi" // manifest: guestabi.Version
 	PathMegabinary            = "/.megabinary/megabinary.wasm"
 	PathExecMap               = "/.megabinary/execmap.json"
+	PathObjects               = "/.megabinary/native" // see PathObject
 	AnnotationBaseDigest      = "org.opencontainers.image.base.digest"
 	AnnotationBaseName        = "org.opencontainers.image.base.name"
 	AnnotationImageRefName    = "org.opencontainers.image.ref.name"
@@ -60,4 +63,9 @@ func ImageTypes() []string {
 		MediaOCILayer, MediaOCILayerGzip, MediaOCILayerZstd,
 		MediaDockerLayer, MediaDockerLayerGzip, MediaDockerLayerZstd,
 	}
+}
+
+// PathObject is where an object lies in an image.
+func PathObject(platform, digest string) string {
+	return PathObjects + "/" + strings.ReplaceAll(platform, "/", "-") + "/" + strings.TrimPrefix(digest, "sha256:") + ".so"
 }

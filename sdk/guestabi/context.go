@@ -160,3 +160,6 @@ func loadContext(cpu CPU, global func(Reg) uint32, typ uint32) wasm.Func {
 	}
 	return b.Func(typ, ExportLoadContext)
 }
+
+// FlagBits are the positions in RFLAGS of CF, PF, AF, ZF, SF, OF and DF.
+func FlagBits() [NumFlags]int32 { return flagBits }

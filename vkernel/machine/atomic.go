@@ -12,13 +12,13 @@ import (
 // hostAtomic is a read-modify-write at an address that wasm's own atomics trap
 // on. x86-64 locks any bytes, and so does Go's compare-and-swap there. On other
 // hosts it is atomic only against itself.
-func hostAtomic(m *wazeroMachine, s []uint64) {
+func hostAtomic(c *core, s []uint64) {
 	op, size := guestabi.AtomicOp(s[0]&0xff), int(s[0]>>8&0xff)
 	addr := uint32(s[1])
-	b := m.mem.mustGuest(addr, size)
+	b := c.mem.mustGuest(addr, size)
 	if runtime.GOARCH != "amd64" {
-		m.mem.cas.Lock()
-		defer m.mem.cas.Unlock()
+		c.mem.cas.Lock()
+		defer c.mem.cas.Unlock()
 		var word [8]byte
 		copy(word[:], b)
 		old := binary.LittleEndian.Uint64(word[:])
@@ -38,9 +38,9 @@ func hostAtomic(m *wazeroMachine, s []uint64) {
 		}
 	}
 	shift := 0
-	if size == 2 { // within four bytes that are in memory
-		if b = m.mem.guest(addr, 4); b == nil {
-			b, shift = m.mem.mustGuest(addr-2, 4), 16
+	if size < 4 { // within four bytes that are in memory
+		if b = c.mem.guest(addr, 4); b == nil {
+			b, shift = c.mem.mustGuest(addr-uint32(4-size), 4), 8*(4-size)
 		}
 	}
 	p := (*uint32)(unsafe.Pointer(unsafe.SliceData(b)))

@@ -16,48 +16,74 @@ import (
 	"megabinary.dev/sdk/x87"
 )
 
-// hostFunc is one function of module guestabi.ModuleKernel. It takes its
-// parameters from stack and leaves its results there; the upper halves of i32
-// parameters hold garbage.
-type hostFunc func(m *wazeroMachine, stack []uint64)
+// core is what a machine of every engine has, and all that most functions of
+// module guestabi.ModuleKernel need.
+type core struct {
+	mem     *Memory
+	kernel  Kernel
+	x87     x87.State
+	cpu     guestabi.CPU
+	started time.Time // zero of the time stamp counter
+}
+
+// hostFunc is one function of module guestabi.ModuleKernel that does not pass
+// control on. It takes its parameters from stack and leaves its results there;
+// the upper halves of i32 parameters hold garbage.
+type hostFunc func(c *core, stack []uint64)
 
 // Call implements api.GoModuleFunction. The context that a machine calls guest
 // code with is the machine itself, so that finding it costs one comparison.
 func (f hostFunc) Call(ctx context.Context, _ api.Module, stack []uint64) {
+	f(&ctx.(*wazeroMachine).core, stack)
+}
+
+// controlFunc is one that does.
+type controlFunc func(m *wazeroMachine, stack []uint64)
+
+// Call implements api.GoModuleFunction.
+func (f controlFunc) Call(ctx context.Context, _ api.Module, stack []uint64) {
 	f(ctx.(*wazeroMachine), stack)
 }
 
-// hostFuncs has one row for each of guestabi.KernelFuncs.
-func hostFuncs() map[string]hostFunc {
-	return map[string]hostFunc{
+// controlFuncs and hostFuncs have one row for each of guestabi.KernelFuncs.
+func controlFuncs() map[string]controlFunc {
+	return map[string]controlFunc{
 		guestabi.FuncSyscall:   hostSyscall,
 		guestabi.FuncSafepoint: hostSafepoint,
 		guestabi.FuncFault:     hostFault,
-		guestabi.FuncCPUID:     hostCPUID,
-		guestabi.FuncRDTSC:     hostRDTSC,
-		guestabi.FuncX87:       hostX87,
-		guestabi.FuncMMX:       hostMMX,
-		guestabi.FuncDivU128:   hostDivU128,
-		guestabi.FuncDivS128:   hostDivS128,
-		guestabi.FuncCAS128:    hostCAS128,
-		guestabi.FuncAtomic:    hostAtomic,
-		guestabi.FuncSSE:       hostSSE,
-		guestabi.FuncFXSave:    hostFXSave,
-		guestabi.FuncFXRstor:   hostFXRstor,
 		guestabi.FuncResolve:   hostResolve,
-		guestabi.FuncFMA64:     hostFMA64,
-		guestabi.FuncFMA32:     hostFMA32,
+	}
+}
+
+func hostFuncs() map[string]hostFunc {
+	return map[string]hostFunc{
+		guestabi.FuncCPUID:   hostCPUID,
+		guestabi.FuncRDTSC:   hostRDTSC,
+		guestabi.FuncX87:     hostX87,
+		guestabi.FuncMMX:     hostMMX,
+		guestabi.FuncDivU128: hostDivU128,
+		guestabi.FuncDivS128: hostDivS128,
+		guestabi.FuncCAS128:  hostCAS128,
+		guestabi.FuncAtomic:  hostAtomic,
+		guestabi.FuncSSE:     hostSSE,
+		guestabi.FuncFXSave:  hostFXSave,
+		guestabi.FuncFXRstor: hostFXRstor,
+		guestabi.FuncFMA64:   hostFMA64,
+		guestabi.FuncFMA32:   hostFMA32,
 	}
 }
 
 // instantiateHost puts module guestabi.ModuleKernel into rt.
 func instantiateHost(ctx context.Context, rt wazero.Runtime) error {
 	b := rt.NewHostModuleBuilder(guestabi.ModuleKernel)
-	funcs := hostFuncs()
+	funcs, control := hostFuncs(), controlFuncs()
 	for _, f := range guestabi.KernelFuncs() {
-		h, ok := funcs[f.Name]
-		if !ok {
-			panic("BUG: no handler for host function " + f.Name)
+		var h api.GoModuleFunction = control[f.Name]
+		if control[f.Name] == nil {
+			if funcs[f.Name] == nil {
+				panic("BUG: no handler for host function " + f.Name)
+			}
+			h = funcs[f.Name]
 		}
 		b = b.NewFunctionBuilder().WithGoModuleFunction(h, valueTypes(f.Params), valueTypes(f.Results)).WithName(f.Name).Export(f.Name)
 	}
@@ -112,23 +138,23 @@ func hostResolve(m *wazeroMachine, s []uint64) {
 	s[0] = uint64(uint32(unit))
 }
 
-func hostFMA64(_ *wazeroMachine, s []uint64) { s[0] = guestabi.FMA64(s[0], s[1], s[2]) }
+func hostFMA64(_ *core, s []uint64) { s[0] = guestabi.FMA64(s[0], s[1], s[2]) }
 
-func hostFMA32(_ *wazeroMachine, s []uint64) {
+func hostFMA32(_ *core, s []uint64) {
 	s[0] = uint64(guestabi.FMA32(uint32(s[0]), uint32(s[1]), uint32(s[2])))
 }
 
-func hostCPUID(m *wazeroMachine, s []uint64) {
-	a, b, c, d := cpuid(m.engine.cpu, uint32(s[0]), uint32(s[1]))
-	s[0], s[1], s[2], s[3] = uint64(a), uint64(b), uint64(c), uint64(d)
+func hostCPUID(c *core, s []uint64) {
+	eax, ebx, ecx, edx := cpuid(c.cpu, uint32(s[0]), uint32(s[1]))
+	s[0], s[1], s[2], s[3] = uint64(eax), uint64(ebx), uint64(ecx), uint64(edx)
 }
 
 // hostRDTSC counts nanoseconds of the monotonic clock, see tscHertz.
-func hostRDTSC(m *wazeroMachine, s []uint64) {
-	s[0] = uint64(time.Since(m.engine.started)) * (tscHertz / uint64(time.Second))
+func hostRDTSC(c *core, s []uint64) {
+	s[0] = uint64(time.Since(c.started)) * (tscHertz / uint64(time.Second))
 }
 
-func hostDivU128(_ *wazeroMachine, s []uint64) {
+func hostDivU128(_ *core, s []uint64) {
 	hi, lo, d := s[0], s[1], s[2]
 	if d <= hi {
 		panic(fmt.Sprintf("BUG: div_u128: divisor %#x is not above %#x", d, hi))
@@ -136,7 +162,7 @@ func hostDivU128(_ *wazeroMachine, s []uint64) {
 	s[0], s[1] = bits.Div64(hi, lo, d)
 }
 
-func hostDivS128(_ *wazeroMachine, s []uint64) {
+func hostDivS128(_ *core, s []uint64) {
 	q, r, ok := divS128(int64(s[0]), s[1], int64(s[2]))
 	s[0], s[1], s[2] = uint64(q), uint64(r), 0
 	if !ok {
@@ -191,10 +217,10 @@ func (m *Memory) mustGuest(addr uint32, n int) []byte {
 	return b
 }
 
-func hostCAS128(m *wazeroMachine, s []uint64) {
-	b := m.mem.mustGuest(uint32(s[0]), 16)
-	m.mem.cas.Lock()
-	defer m.mem.cas.Unlock()
+func hostCAS128(c *core, s []uint64) {
+	b := c.mem.mustGuest(uint32(s[0]), 16)
+	c.mem.cas.Lock()
+	defer c.mem.cas.Unlock()
 	le := binary.LittleEndian
 	lo, hi := le.Uint64(b), le.Uint64(b[8:])
 	if lo == s[1] && hi == s[2] {
@@ -204,28 +230,27 @@ func hostCAS128(m *wazeroMachine, s []uint64) {
 	s[0], s[1] = lo, hi
 }
 
-func hostX87(m *wazeroMachine, s []uint64) {
-	r, err := m.x87.Exec(uint32(s[0]), uint32(s[1]), guestMemory{m.mem})
-	var f *guestFault
-	switch {
-	case err == nil:
-		s[0] = r
-	case errors.As(err, &f):
-		panic(f)
-	default:
+func hostX87(c *core, s []uint64) {
+	r, err := c.x87.Exec(uint32(s[0]), uint32(s[1]), guestMemory{c.mem})
+	if err != nil {
+		var f *guestFault
+		if errors.As(err, &f) {
+			panic(f)
+		}
 		panic(fmt.Errorf("executing x87 opcode %#x: %w", uint32(s[0]), err))
 	}
+	s[0] = r
 }
 
-func hostMMX(m *wazeroMachine, s []uint64) {
-	r, err := m.x87.MMX(uint32(s[0]), s[1])
+func hostMMX(c *core, s []uint64) {
+	r, err := c.x87.MMX(uint32(s[0]), s[1])
 	if err != nil {
 		panic(err)
 	}
 	s[0] = r
 }
 
-func hostSSE(_ *wazeroMachine, s []uint64) {
+func hostSSE(_ *core, s []uint64) {
 	r, mxcsr, fault := x87.SSE(uint32(s[0]), uint32(s[1]), [2]uint64{s[2], s[3]}, [2]uint64{s[4], s[5]})
 	s[0], s[1], s[2], s[3] = r[0], r[1], uint64(mxcsr), 0
 	if fault {
@@ -263,13 +288,13 @@ const (
 	mxcsrMask   = 0xffff // DAZ is supported
 )
 
-func hostFXSave(m *wazeroMachine, s []uint64) {
-	area := m.mem.mustGuest(uint32(s[0]), fxsaveSize)
-	m.x87.MarshalFXSave(area)
+func hostFXSave(c *core, s []uint64) {
+	area := c.mem.mustGuest(uint32(s[0]), fxsaveSize)
+	c.x87.MarshalFXSave(area)
 	binary.LittleEndian.PutUint32(area[fxsaveMXCSR:], uint32(s[1]))
 	binary.LittleEndian.PutUint32(area[fxsaveMXCSR+4:], mxcsrMask)
 }
 
-func hostFXRstor(m *wazeroMachine, s []uint64) {
-	m.x87.UnmarshalFXSave(m.mem.mustGuest(uint32(s[0]), fxsaveSize))
+func hostFXRstor(c *core, s []uint64) {
+	c.x87.UnmarshalFXSave(c.mem.mustGuest(uint32(s[0]), fxsaveSize))
 }

@@ -5,7 +5,9 @@ package machine
 
 import (
 	"context"
+	"os"
 
+	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/guestabi"
 )
 
@@ -19,6 +21,15 @@ type Engine interface {
 	// says and which registers a context has.
 	CPU() guestabi.CPU
 	Close(ctx context.Context) error
+}
+
+// NativeOptions configure NewNative, which makes an Engine of objects that were
+// compiled ahead of time.
+type NativeOptions struct {
+	// Open opens the object of a unit; the engine closes it. Its bytes are
+	// mapped and executed: whoever opens it answers for them, now and as long
+	// as the engine lives.
+	Open func(unit *artifact.UnitEntry) (*os.File, error)
 }
 
 // Machine is one task's registers and execution. One goroutine at a time may

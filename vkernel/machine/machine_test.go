@@ -57,14 +57,19 @@ func newWorld(t testing.TB, o WazeroOptions) *world {
 // so that unit 0 shares its registers.
 func newWorldWith(t testing.TB, o WazeroOptions, more int) *world {
 	t.Helper()
+	return newWorldOn(t, more, func(megabinary []byte) (Engine, error) { return NewWazero(context.Background(), megabinary, o) })
+}
+
+// newWorldOn makes a world on the engine that open makes of its megabinary.
+func newWorldOn(t testing.TB, more int, open func(megabinary []byte) (Engine, error)) *world {
+	t.Helper()
 	w := &world{u: testUnit(), kernel: &fakeKernel{}}
 	w.u.company = more
-	ctx := context.Background()
 	var err error
-	if w.engine, err = NewWazero(ctx, w.u.megabinary(t), o); err != nil {
+	if w.engine, err = open(w.u.megabinary(t)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = w.engine.Close(ctx) })
+	t.Cleanup(func() { _ = w.engine.Close(context.Background()) })
 	if w.mem, err = NewMemory(1 << 24); err != nil {
 		t.Fatal(err)
 	}
@@ -79,13 +84,19 @@ func newWorldWith(t testing.TB, o WazeroOptions, more int) *world {
 	return w
 }
 
-// onBoth runs a test with the compiler and with the interpreter, and with a unit
-// that is not alone.
-func onBoth(t *testing.T, f func(t *testing.T, w *world)) {
+// onAll runs a test on all engines, and with a unit that is not alone.
+func onAll(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Run("compiler", func(t *testing.T) { f(t, newWorld(t, WazeroOptions{})) })
 	t.Run("interpreter", func(t *testing.T) { f(t, newWorld(t, WazeroOptions{Interpreter: true})) })
 	t.Run("compiler, shared", func(t *testing.T) { f(t, newWorldWith(t, WazeroOptions{}, 1)) })
 	t.Run("interpreter, shared", func(t *testing.T) { f(t, newWorldWith(t, WazeroOptions{Interpreter: true}, 1)) })
+	onNative(t, f)
+}
+
+// exact reports whether the engine knows where it traps.
+func (w *world) exact() bool {
+	m, ok := w.m.(*wazeroMachine)
+	return !ok || !m.engine.oneByOne
 }
 
 // call enters a routine with the given registers and returns those after it.
@@ -104,7 +115,7 @@ func (w *world) call(t testing.TB, name string, regs map[guestabi.Reg]uint64) gu
 }
 
 func TestContextRoundTrip(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		for range 50 {
 			var in, out guestabi.Context
@@ -129,7 +140,7 @@ func TestContextRoundTrip(t *testing.T) {
 }
 
 func TestSyscallMayReplaceTheContext(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		w.kernel.syscall = func(nr uint64, args [6]uint64, next guestabi.PC) (uint64, guestabi.PC) {
 			want := [6]uint64{1, 2, 3, 4, 5, 6}
 			if nr != 42 || args != want || next != testBase+0x100 {
@@ -159,7 +170,7 @@ func TestSyscallMayReplaceTheContext(t *testing.T) {
 }
 
 func TestTraps(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		for _, c := range []struct {
 			routine string
 			rdi     uint64
@@ -189,7 +200,7 @@ func TestTraps(t *testing.T) {
 			}
 			w.m.SaveContext(&ctx)
 			rsp := uint64(0x3_0000)
-			if c.entry >= 0 && !w.m.(*wazeroMachine).engine.oneByOne {
+			if c.entry >= 0 && w.exact() {
 				if want := testBase + 0x1000*(w.u.pc(c.routine)-testBase+1) + guestabi.PC(c.entry); trap.Place != nil || trap.PC != want {
 					t.Errorf("%s(%#x): trap at %#x (%v), want %#x", c.routine, c.rdi, trap.PC, trap.Place, want)
 				}
@@ -219,7 +230,7 @@ func TestTraps(t *testing.T) {
 }
 
 func TestStackOverflowIsATrap(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		for range 2 {
 			_, err := w.m.Run(w.u.pc("recurse"))
 			var trap *Trap
@@ -232,7 +243,7 @@ func TestStackOverflowIsATrap(t *testing.T) {
 }
 
 func TestPanicOfAHandlerIsInternal(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		w.kernel.syscall = func(uint64, [6]uint64, guestabi.PC) (uint64, guestabi.PC) {
 			var p *int
 			return uint64(*p), 0
@@ -250,7 +261,7 @@ func TestPanicOfAHandlerIsInternal(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		var got []guestabi.Fault
 		w.kernel.fault = func(f guestabi.Fault, _ guestabi.PC) guestabi.PC {
 			got = append(got, f)
@@ -451,7 +462,7 @@ func TestThreadsShareMemory(t *testing.T) {
 }
 
 func TestAtomicsAreAtomicBetweenThreads(t *testing.T) {
-	onBoth(t, func(t *testing.T, w *world) {
+	onAll(t, func(t *testing.T, w *world) {
 		const threads, times = 8, 20_000
 		w.kernel.safepoint = func(next guestabi.PC) guestabi.PC { return next }
 		var wg sync.WaitGroup

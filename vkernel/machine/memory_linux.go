@@ -2,20 +2,33 @@ package machine
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"megabinary.dev/sdk/guestabi"
 )
 
 // reserve maps n bytes of zeros that take no memory until they are touched.
 func reserve(n int) ([]byte, func([]byte) error, error) {
-	b, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	const flags = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_NORESERVE
+	p, err := unix.MmapPtr(-1, 0, nil, reservedSpace, unix.PROT_NONE, flags)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("mmap", err)
 	}
-	return b, unix.Munmap, nil
+	unmap := func([]byte) error { return os.NewSyscallError("munmap", unix.MunmapPtr(p, reservedSpace)) }
+	if _, err := unix.MmapPtr(-1, 0, p, uintptr(n), unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_FIXED); err != nil {
+		return nil, nil, errors.Join(os.NewSyscallError("mmap", err), unmap(nil))
+	}
+	return unsafe.Slice((*byte)(p), n), unmap, nil
 }
+
+// reservedSpace is how much address space a memory has: all that native code
+// can name by a linear address of 32 bits and an offset. What is not memory
+// faults.
+const reservedSpace = 4<<30 + guestabi.NativeMaxOffset
 
 // discard makes b, whole host pages, zero.
 func discard(b []byte) error {

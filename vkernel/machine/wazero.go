@@ -183,10 +183,8 @@ func (e *wazeroEngine) Close(ctx context.Context) error {
 // guest code (see hostFunc.Call): a context without values that is never done.
 type wazeroMachine struct {
 	context.Context
+	core
 	engine *wazeroEngine
-	mem    *Memory
-	kernel Kernel
-	x87    x87.State
 
 	bound   map[int]*boundUnit // by unit
 	module  api.Module         // the first instance, nil until settle
@@ -217,7 +215,7 @@ func (e *wazeroEngine) NewMachine(mem *Memory, k Kernel) (Machine, error) {
 	if err := mem.retain(); err != nil {
 		return nil, fmt.Errorf("making a machine: %w", err)
 	}
-	m := &wazeroMachine{Context: context.Background(), engine: e, mem: mem, kernel: k, x87: x87.New(), bound: map[int]*boundUnit{}, alone: -1}
+	m := &wazeroMachine{Context: context.Background(), core: core{mem, k, x87.New(), e.cpu, e.started}, engine: e, bound: map[int]*boundUnit{}, alone: -1}
 	if e.oneByOne {
 		m.one = &mem.one
 	}

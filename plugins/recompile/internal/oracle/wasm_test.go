@@ -27,6 +27,9 @@ type wasmMachine struct {
 	name    string
 	options pass.Options
 	wazero  machine.WazeroOptions
+	// open makes an engine of units and of the megabinary that they were linked
+	// into; nil: wazero.
+	open func(units []*wasm.Module, megabinary []byte) (machine.Engine, error)
 }
 
 // Name implements Meaning.
@@ -104,7 +107,8 @@ func (w *wasmMachine) unit(c Case) (*wasm.Module, error) {
 	if err := w.improve(f); err != nil {
 		return nil, err
 	}
-	return lower.Unit(&lower.Input{Name: "case", Funcs: []*ir.Func{f}, Low: CodeAt, High: CodeAt + uint32(len(c.Code)), Workers: 1})
+	return lower.Unit(&lower.Input{Name: "case", Funcs: []*ir.Func{f}, Low: CodeAt, High: CodeAt + uint32(len(c.Code)), Workers: 1,
+		Report: artifact.UnitReport{CPU: guestabi.CPUv3.Label()}})
 }
 
 // sequenceStride is how far apart sequences lie in their unit.
@@ -114,7 +118,7 @@ const sequenceStride = 256
 // each code lies elsewhere: that compiles faster than a unit for each. Code must
 // not look at its address.
 func (w *wasmMachine) runSequences(groups [][]Case) ([][]Result, error) {
-	in := &lower.Input{Name: "sequences", Low: CodeAt, High: CodeAt + uint32(len(groups))*sequenceStride, Workers: 1}
+	in := &lower.Input{Name: "sequences", Report: artifact.UnitReport{CPU: guestabi.CPUv3.Label()}, Low: CodeAt, High: CodeAt + uint32(len(groups))*sequenceStride, Workers: 1}
 	for i, group := range groups {
 		f, err := lift.Bytes(group[0].Code, CodeAt+uint64(i)*sequenceStride)
 		if err != nil {
@@ -175,6 +179,10 @@ func (w *wasmMachine) improve(f *ir.Func) error {
 // engine links units and compiles them.
 func (w *wasmMachine) engine(inputs []wasm.LinkInput, entries []artifact.UnitEntry) (machine.Engine, *machine.Memory, error) {
 	inputs[0].Module = guestabi.RuntimeOf(guestabi.CPUv3, len(entries))
+	var units []*wasm.Module
+	for _, in := range inputs[1:] {
+		units = append(units, in.Module)
+	}
 	linked, err := wasm.Link(inputs)
 	if err != nil {
 		return nil, nil, fmt.Errorf("linking: %w", err)
@@ -184,7 +192,13 @@ func (w *wasmMachine) engine(inputs []wasm.LinkInput, entries []artifact.UnitEnt
 		return nil, nil, err
 	}
 	linked.Customs = append(linked.Customs, wasm.Custom{Name: artifact.SectionUnits, Bytes: section})
-	engine, err := machine.NewWazero(context.Background(), linked.Encode(), w.wazero)
+	open := w.open
+	if open == nil {
+		open = func(_ []*wasm.Module, megabinary []byte) (machine.Engine, error) {
+			return machine.NewWazero(context.Background(), megabinary, w.wazero)
+		}
+	}
+	engine, err := open(units, linked.Encode())
 	if err != nil {
 		return nil, nil, err
 	}
