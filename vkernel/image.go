@@ -58,7 +58,7 @@ func (v *VKernel) load(ctx context.Context, img *Image, sources []layers.Source)
 	if err != nil {
 		return err
 	}
-	img.execMap, err = artifact.ParseExecMap(raw)
+	img.execMap, err = v.parseMap(raw)
 	if err = errors.Join(err, release()); err != nil {
 		return fmt.Errorf("reading %s: %w", artifact.PathExecMap, err)
 	}
@@ -122,12 +122,35 @@ func (v *VKernel) checkMegabinary(img *Image, megabinary []byte, sources []layer
 	for _, s := range sources {
 		fmt.Fprintf(sum, " %s", s.DiffID)
 	}
+	return v.once(sum.Sum(nil), func() error {
+		_, err := img.execMap.CheckMegabinary(megabinary)
+		return err
+	})
+}
+
+// parseMap reads an exec map, and checks its form and root once for each content.
+func (v *VKernel) parseMap(raw []byte) (*artifact.ExecMap, error) {
+	sum := sha256.Sum256(fmt.Appendf(nil, "exec map %d %x", artifact.ExecMapSchemaVersion, sha256.Sum256(raw)))
+	var m *artifact.ExecMap
+	err := v.once(sum[:], func() (err error) {
+		m, err = artifact.ParseExecMap(raw)
+		return err
+	})
+	if err != nil || m != nil {
+		return m, err
+	}
+	return artifact.DecodeExecMap(raw)
+}
+
+// once does a check unless the cache says that it has passed before. Key names what
+// is checked, and how.
+func (v *VKernel) once(key []byte, check func() error) error {
 	dir := filepath.Join(v.cfg.CacheDir, "checked")
-	mark := filepath.Join(dir, hex.EncodeToString(sum.Sum(nil)))
+	mark := filepath.Join(dir, hex.EncodeToString(key))
 	if _, err := os.Stat(mark); err == nil {
 		return nil
 	}
-	if _, err := img.execMap.CheckMegabinary(megabinary); err != nil {
+	if err := check(); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
