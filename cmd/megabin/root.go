@@ -173,7 +173,7 @@ func (a *app) configure(cmd *cobra.Command, configFile string) error {
 	if err != nil {
 		return fmt.Errorf("setting %s: %q is no level; use trace, debug, info, warn or error", settingLogLevel, v.GetString(settingLogLevel))
 	}
-	var out io.Writer = a.stderr
+	out := audit.NewJSONEscaper(a.stderr)
 	if isTerminal(a.stderr) {
 		out = zerolog.ConsoleWriter{Out: a.stderr, TimeFormat: "15:04:05"}
 	}

@@ -84,6 +84,24 @@ func EscapeJSON(line string) string {
 // character that two writes share is taken for bytes.
 func NewEscaper(w io.Writer) io.Writer { return escaper{w} }
 
+// NewJSONEscaper returns a writer that writes to w what EscapeJSON makes of lines
+// of JSON, each of which comes in one write.
+func NewJSONEscaper(w io.Writer) io.Writer { return jsonEscaper{w} }
+
+type jsonEscaper struct{ w io.Writer }
+
+func (e jsonEscaper) Write(p []byte) (int, error) {
+	line, end := strings.CutSuffix(string(p), "\n")
+	line = EscapeJSON(line)
+	if end {
+		line += "\n"
+	}
+	if _, err := io.WriteString(e.w, line); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
 type escaper struct{ w io.Writer }
 
 func (e escaper) Write(p []byte) (int, error) {

@@ -97,6 +97,9 @@ func mmapFile(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, 
 		return 0, err
 	}
 	if st.Mode&linux.S_IFMT == linux.S_IFCHR && st.Rdev == linux.MakeDev(1, 5) {
+		if o.Prot&linux.PROT_EXEC != 0 {
+			return 0, t.RefuseMemory("mmap", "/dev/zero with PROT_EXEC")
+		}
 		return t.MM().Map(o) // /dev/zero
 	}
 	if st.Mode&linux.S_IFMT != linux.S_IFREG {
