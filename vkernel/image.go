@@ -27,6 +27,7 @@ type Image struct {
 	execMap *artifact.ExecMap
 	units   []artifact.UnitEntry
 	engine  machine.Engine
+	kind    Engine       // of engine
 	unmap   func() error // gives up the megabinary's bytes; nil: there are none
 }
 
@@ -83,17 +84,25 @@ func (v *VKernel) load(ctx context.Context, img *Image, sources []layers.Source)
 	return err
 }
 
+// Engine says what runs the image's code.
+func (img *Image) Engine() Engine { return img.kind }
+
 // newEngine makes the engine that the configuration asks for.
 func (v *VKernel) newEngine(ctx context.Context, img *Image, megabinary []byte) (machine.Engine, error) {
 	if v.cfg.Engine == EngineNative || v.cfg.Engine == EngineAuto || v.cfg.Engine == "" {
 		n, err := v.nativeObjects(img)
 		if err == nil {
+			img.kind = EngineNative
 			return machine.NewNative(megabinary, machine.NativeOptions{Open: n.open})
 		}
 		if v.cfg.Engine == EngineNative {
 			return nil, err
 		}
 		v.cfg.Log.Debug("running without native code", "why", err)
+	}
+	img.kind = EngineCompiler
+	if v.cfg.Engine == EngineInterpreter {
+		img.kind = EngineInterpreter
 	}
 	return machine.NewWazero(ctx, megabinary, machine.WazeroOptions{Interpreter: v.cfg.Engine == EngineInterpreter, Profiler: v.cfg.Profiler,
 		CacheDir: filepath.Join(v.cfg.CacheDir, "compiled"), Digest: strings.TrimPrefix(img.execMap.Megabinary, "sha256:")})

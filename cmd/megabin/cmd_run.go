@@ -173,7 +173,7 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 	if err := checkMap(img.ExecMap().Root); err != nil {
 		return err
 	}
-	if err := a.confine(&o, &spec); err != nil {
+	if err := a.confine(&o, &spec, img.Engine()); err != nil {
 		return err
 	}
 	return a.runToEnd(ctx, v, img, spec)

@@ -18,7 +18,7 @@ const (
 
 // confine takes from this process what running the container does not need. It
 // cannot be undone, so only the program itself does it, not who calls execute.
-func (a *app) confine(o *runFlags, spec *vkernel.Spec) error {
+func (a *app) confine(o *runFlags, spec *vkernel.Spec, engine vkernel.Engine) error {
 	switch o.confine {
 	case confineAuto, confineRequire, confineOff:
 	default:
@@ -27,7 +27,7 @@ func (a *app) confine(o *runFlags, spec *vkernel.Spec) error {
 	if o.confine == confineOff || !a.own && o.confine == confineAuto {
 		return nil
 	}
-	report, err := confine.Process(a.confineOptions(o, spec))
+	report, err := confine.Process(a.confineOptions(o, spec, engine))
 	if err != nil {
 		return fmt.Errorf("confining the host process: %w", err)
 	}
@@ -38,8 +38,9 @@ func (a *app) confine(o *runFlags, spec *vkernel.Spec) error {
 	return nil
 }
 
-func (a *app) confineOptions(o *runFlags, spec *vkernel.Spec) confine.Options {
-	c := confine.Options{Code: o.engine == "compiler", Connect: len(spec.Network.Egress) > 0 || spec.Recorder != nil && spec.Network.Connected}
+func (a *app) confineOptions(o *runFlags, spec *vkernel.Spec, engine vkernel.Engine) confine.Options {
+	code := map[vkernel.Engine]confine.Code{vkernel.EngineNative: confine.CodeFiles, vkernel.EngineCompiler: confine.CodeMade}
+	c := confine.Options{Code: code[engine], Connect: len(spec.Network.Egress) > 0 || spec.Recorder != nil && spec.Network.Connected}
 	if p := spec.Policy; p != nil {
 		c.Connect = c.Connect || len(p.Egress) > 0
 	}

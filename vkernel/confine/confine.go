@@ -16,10 +16,19 @@ type Options struct {
 	Connect   bool // connections may be made
 	// Listen are the ports that may be listened at; 0 is any that the kernel picks.
 	Listen []uint16
-	// Code says that the process makes code, as a compiling engine does: pages may
-	// become executable, but none is that while it can be written.
-	Code bool
+	Code   Code
 }
+
+// Code says which pages may become executable. None is that while it can be
+// written.
+type Code uint8
+
+// What an engine needs.
+const (
+	CodeNone  Code = iota // an interpreter: no page
+	CodeFiles             // native code: pages of files, as they are
+	CodeMade              // a compiler: any page
+)
 
 // network says whether the process needs sockets at all.
 func (o *Options) network() bool { return o.Connect || len(o.Listen) > 0 }

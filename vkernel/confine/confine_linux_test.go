@@ -70,6 +70,22 @@ func attempts(dir string) []attempt {
 		}},
 		{"read-write memory", mapped(unix.PROT_READ | unix.PROT_WRITE)},
 		{"executable memory", mapped(unix.PROT_READ | unix.PROT_EXEC)},
+		{"executable file", func() error {
+			f, err := os.Open(filepath.Join(dir, "ro", "f"))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = unix.Mmap(int(f.Fd()), 0, 1, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE)
+			return err
+		}},
+		{"memory that becomes executable", func() error {
+			b, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+			if err != nil {
+				return err
+			}
+			return unix.Mprotect(b, unix.PROT_READ|unix.PROT_EXEC)
+		}},
 		{"socket", func() error {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 			if err == nil {
@@ -161,6 +177,7 @@ func TestConfinedProcess(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ro", "f"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	made := []string{"executable memory", "executable file", "memory that becomes executable"}
 	always := []string{"read inside", "write inside", "rename inside", "thread", "read-write memory"}
 	for _, c := range []struct {
 		name string
@@ -168,8 +185,9 @@ func TestConfinedProcess(t *testing.T) {
 		may  []string
 	}{
 		{"interpreter without a network", Options{}, nil},
-		{"compiler without a network", Options{Code: true}, []string{"executable memory"}},
-		{"compiler that connects", Options{Code: true, Connect: true}, []string{"executable memory", "socket"}},
+		{"compiler without a network", Options{Code: CodeMade}, made},
+		{"compiler that connects", Options{Code: CodeMade, Connect: true}, append([]string{"socket"}, made...)},
+		{"native code", Options{Code: CodeFiles}, []string{"executable file"}},
 		{"interpreter that listens", Options{Listen: []uint16{0}}, []string{"socket", "listen"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -58,13 +58,20 @@ func (o *Options) program() ([]bpf.RawInstruction, error) {
 	}
 	add(bpf.LoadAbsolute{Off: archAt, Size: 4}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.AUDIT_ARCH_X86_64, SkipTrue: 1}, deny,
 		number, bpf.JumpIf{Cond: bpf.JumpLessThan, Val: 0x40000000, SkipTrue: 1}, deny)
-	// Code that is mapped may not be writable too, or, without a compiler, not be.
 	for _, nr := range []uint32{unix.SYS_MMAP, unix.SYS_MPROTECT, unix.SYS_PKEY_MPROTECT} {
-		bad := uint32(unix.PROT_EXEC)
-		if o.Code {
-			bad |= unix.PROT_WRITE
+		has := func(bits uint32) []bpf.Instruction { // is denied
+			return []bpf.Instruction{arg(2), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: bits}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: bits, SkipFalse: 1}, deny}
 		}
-		on(nr, arg(2), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: bad}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: bad, SkipFalse: 1}, deny, allow)
+		body := has(unix.PROT_EXEC)
+		if o.Code == CodeMade || o.Code == CodeFiles && nr == unix.SYS_MMAP {
+			body = has(unix.PROT_EXEC | unix.PROT_WRITE)
+		}
+		if o.Code == CodeFiles && nr == unix.SYS_MMAP { // and nothing but files is executable
+			const notAnonymous = 1
+			body = append(body, arg(2), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: unix.PROT_EXEC}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 3 + notAnonymous},
+				arg(3), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: unix.MAP_ANONYMOUS}, bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: notAnonymous}, deny)
+		}
+		on(nr, append(body, allow)...)
 	}
 	// New threads, but no processes and no namespaces.
 	on(unix.SYS_CLONE, arg(0), bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: namespaces | unix.CLONE_THREAD},
@@ -105,8 +112,11 @@ func (o *Options) seccomp(r *Report) error {
 		return fmt.Errorf("installing the seccomp filter: thread %d does not take it", tid)
 	}
 	what := fmt.Sprintf("seccomp: %d system calls, processes, namespaces, memory that is executable", len(forbidden()))
-	if o.Code {
+	switch o.Code {
+	case CodeMade:
 		what += " and writable"
+	case CodeFiles:
+		what += " and no file's"
 	}
 	if !o.network() {
 		what += ", sockets"
