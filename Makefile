@@ -95,6 +95,15 @@ LIST ?=
 ltp: deps build ## LTP's syscall tests of LIST against Linux; LTP_SRC is your checkout of LTP
 	$(GO) run ./test/ltp -src '$(LTP_SRC)' -list '$(LIST)' -out $(OUT)/ltp
 
+LIBC_TEST_SRC ?=
+.PHONY: libc-test
+libc-test: deps build ## musl's libc-test against Linux; LIBC_TEST_SRC is your checkout of it
+	$(GO) run ./test/libctest -src '$(LIBC_TEST_SRC)' -out $(OUT)/libc-test
+
+.PHONY: busybox-test
+busybox-test: deps build ## busybox's own test suite against Linux (root); fetches its source
+	$(GO) run ./test/bbsuite -out $(OUT)/busybox
+
 .PHONY: clean
 clean: ## Remove what was built
 	rm -rf bin $(OUT) cmd/megabin/embed/*.wasm

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"megabinary.dev/test/suite"
 )
 
 // built is the tests as programs.
@@ -16,23 +18,6 @@ type built struct {
 	dir       string            // where each is found by name
 	programs  map[string]string // by name; equal to multicall for most
 	multicall string
-}
-
-// command runs a program in dir, its output to a log there, which the error
-// shows the end of.
-func command(dir, log string, argv ...string) error {
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	if log != "" {
-		if werr := os.WriteFile(filepath.Join(dir, log), out, 0o644); werr != nil {
-			return fmt.Errorf("keeping the output of %s: %w", argv[0], werr)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("running %s in %s: %w: %s", strings.Join(argv, " "), dir, err, out[max(0, len(out)-2000):])
-	}
-	return nil
 }
 
 // build makes the tests. All of them go into one static program, which looks at
@@ -88,7 +73,7 @@ func build(o options, names []string) (*built, error) {
 			b.programs[n] = b.multicall
 			continue
 		}
-		if err := command(dir, "", "make", n); err != nil {
+		if err := suite.Command(dir, "", "make", n); err != nil {
 			fmt.Printf("%-28s left out: it does not build\n", n)
 			continue
 		}
@@ -114,7 +99,7 @@ func prepare(o options, src string) error {
 	}
 	for _, argv := range [][]string{{"cp", "-a", o.src, src}, {"make", "-C", src, "autotools"},
 		{"sh", "-c", "cd src && ./configure LDFLAGS=-static"}, {"make", "-C", filepath.Join(src, "lib")}, {"make", "-C", filepath.Join(src, "libs")}} {
-		if err := command(o.out, "prepare.log", argv...); err != nil {
+		if err := suite.Command(o.out, "prepare.log", argv...); err != nil {
 			return err
 		}
 	}
@@ -180,7 +165,7 @@ type member struct {
 // symbols.
 func addMember(o options, dir, name string, known map[string]bool) (member, error) {
 	out := object(o, name)
-	if command(dir, "", "make", name+".o") != nil {
+	if suite.Command(dir, "", "make", name+".o") != nil {
 		return member{}, nil
 	}
 	raw := filepath.Join(dir, name+".o")
@@ -208,7 +193,7 @@ func addMember(o options, dir, name string, known map[string]bool) (member, erro
 			argv = append(argv, "--redefine-sym", sym+"="+renamed, "--keep-global-symbol="+renamed)
 		}
 	}
-	return m, command(dir, "", append(argv, raw, out)...)
+	return m, suite.Command(dir, "", append(argv, raw, out)...)
 }
 
 // global is what a symbol of a member is called.
@@ -260,7 +245,7 @@ func (b *built) link(o options, libs []string, members []member) error {
 	}
 	argv = append(argv, "-Wl,--start-group")
 	argv = append(argv, libs...)
-	return command(o.out, "link.log", append(argv, "-lpthread", "-lrt", "-Wl,--end-group")...)
+	return suite.Command(o.out, "link.log", append(argv, "-lpthread", "-lrt", "-Wl,--end-group")...)
 }
 
 // links puts every test where PATH finds it.

@@ -2,8 +2,9 @@ package main
 
 import (
 	"slices"
-	"strings"
 	"testing"
+
+	"megabinary.dev/test/suite"
 )
 
 func TestParseList(t *testing.T) {
@@ -14,31 +15,7 @@ func TestParseList(t *testing.T) {
 }
 
 func TestKnownFailures(t *testing.T) {
-	if _, err := parseKnown(knownText); err != nil {
+	if _, err := suite.ParseKnown(knownText); err != nil {
 		t.Error(err)
-	}
-	for _, bad := range []string{"name", "name | ", " | reason", "a | b\na | c"} {
-		if k, err := parseKnown(bad); err == nil {
-			t.Errorf("%q was taken for %v", bad, k)
-		}
-	}
-}
-
-func TestJudge(t *testing.T) {
-	for _, tc := range []struct {
-		r      result
-		reason string
-		want   string
-		ok     bool
-	}{
-		{result{"a", 0, 0}, "", "passes", true},
-		{result{"a", 0, 1}, "", "FAIL status 1", false},
-		{result{"a", 0, 1}, "why", "fails as known: why", true},
-		{result{"a", 0, 0}, "why", "FAIL passes", false},
-		{result{"a", 32, 1}, "", "left out", true},
-	} {
-		if got, ok := judge(tc.r, tc.reason); ok != tc.ok || !strings.HasPrefix(got, tc.want) {
-			t.Errorf("%+v with %q: %q, %v", tc.r, tc.reason, got, ok)
-		}
 	}
 }

@@ -8,24 +8,20 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"megabinary.dev/test/images"
+	"megabinary.dev/test/suite"
 )
 
 //go:embed known.txt
@@ -62,7 +58,7 @@ func run(o options) error {
 	if o.list == "" {
 		return errors.New("no list of tests: make ltp LTP_SRC=... LIST=FILE")
 	}
-	known, err := parseKnown(knownText)
+	known, err := suite.ParseKnown(knownText)
 	if err != nil {
 		return err
 	}
@@ -88,7 +84,7 @@ func run(o options) error {
 		only := strings.Split(o.only, ",")
 		names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(only, n) })
 	}
-	return compare(o, b, image, names, known)
+	return suite.Compare(names, o.jobs, known, filepath.Join(o.out, "log"), func(name string) suite.Result { return b.runBoth(o, image, name) })
 }
 
 // parseList returns the tests that a list names: the second word of a line of a
@@ -111,114 +107,41 @@ func parseList(text string) []string {
 	return names
 }
 
-// result is what became of one test.
-type result struct {
-	name         string
-	native, here int // exit status; LTP's 0 is passed
-}
-
-// compare runs the tests and judges.
-func compare(o options, b *built, image string, names []string, known map[string]string) error {
-	results := make([]result, len(names))
-	var wg sync.WaitGroup
-	next := make(chan int)
-	for range max(1, o.jobs) {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			for i := range next {
-				results[i] = b.runBoth(o, image, names[i])
-			}
-		}()
-	}
-	for i := range names {
-		next <- i
-	}
-	close(next)
-	wg.Wait()
-	fair, passed, bad := 0, 0, 0
-	for _, r := range results {
-		verdict, ok := judge(r, known[r.name])
-		fmt.Printf("%-28s %s\n", r.name, verdict)
-		if r.native == 0 {
-			fair++
-			if r.here == 0 {
-				passed++
-			}
-		}
-		if !ok {
-			bad++
-		}
-	}
-	fmt.Printf("%d tests pass natively; %d of them pass here: %.1f %%\n", fair, passed, 100*float64(passed)/float64(max(fair, 1)))
-	if bad > 0 {
-		return fmt.Errorf("%d tests are not as expected; outputs are in %s", bad, filepath.Join(o.out, "log"))
-	}
-	return nil
-}
-
-// judge says what a test's outcome means and whether it is as expected.
-func judge(r result, reason string) (verdict string, ok bool) {
-	switch {
-	case r.native != 0:
-		return fmt.Sprintf("left out: status %d natively", r.native), true
-	case r.here == 0 && reason != "":
-		return "FAIL passes, but known.txt has it: " + reason, false
-	case r.here == 0:
-		return "passes", true
-	case reason != "":
-		return "fails as known: " + reason, true
-	}
-	return fmt.Sprintf("FAIL status %d", r.here), false
-}
-
 // runBoth runs a test natively and under megabin and keeps the outputs. A test
 // that could not be built has status -1 natively.
-func (b *built) runBoth(o options, image, name string) result {
+func (b *built) runBoth(o options, image, name string) suite.Result {
 	if b.programs[name] == "" {
-		return result{name, -1, -1}
+		return suite.Result{Name: name, Native: suite.NotRun, Here: suite.NotRun}
 	}
 	logs := filepath.Join(o.out, "log")
 	dir, err := os.MkdirTemp(o.out, "run")
 	if err != nil {
-		return result{name, -1, -1}
+		return suite.Result{Name: name, Native: suite.NotRun, Here: suite.NotRun}
 	}
 	defer os.RemoveAll(dir)
 	if err := os.Chmod(dir, 0o777); err != nil { // tests drop privileges
-		return result{name, -1, -1}
+		return suite.Result{Name: name, Native: suite.NotRun, Here: suite.NotRun}
 	}
-	native := outcome(dir, filepath.Join(logs, name+".native"), []string{"PATH=" + b.dir + ":/usr/bin:/bin", "TMPDIR=" + dir},
+	native := suite.Outcome(dir, filepath.Join(logs, name+".native"), timeout, []string{"PATH=" + b.dir + ":/usr/bin:/bin", "TMPDIR=" + dir},
 		filepath.Join(b.dir, name))
 	if native != 0 {
-		return result{name, native, -1}
+		return suite.Result{Name: name, Native: native, Here: suite.NotRun}
 	}
-	return result{name, native, outcome(dir, filepath.Join(logs, name+".here"), os.Environ(),
-		o.megabin, "run", "-w", "/tmp", "-e", "PATH=/ltp:/bin:/usr/bin", image, "/bin/sh", "-c", "/ltp/"+name+"; exit $?")} // not as process 1, whose children think that they are orphans
+	return suite.Result{Name: name, Native: native, Here: suite.Outcome(dir, filepath.Join(logs, name+".here"), timeout, os.Environ(),
+		o.megabin, "run", "--policy", policyFile(o), "-w", "/tmp", "-e", "PATH=/ltp:/bin:/usr/bin", image, "/bin/sh", "-c", "/ltp/"+name+"; exit $?")} // not as process 1, whose children think that they are orphans
 }
 
-// outcome runs a program, keeps its output and returns its exit status.
-func outcome(dir, log string, env []string, argv ...string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	var out bytes.Buffer
-	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.Env = dir, &out, &out, env
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	fmt.Fprintf(&out, "--- %v\n", err)
-	if werr := os.WriteFile(log, out.Bytes(), 0o644); werr != nil {
-		fmt.Fprintln(os.Stderr, "ltp:", werr)
-	}
-	if cmd.ProcessState == nil || cmd.ProcessState.ExitCode() < 0 {
-		return 255 // killed
-	}
-	return cmd.ProcessState.ExitCode()
-}
+// policy lets system calls through that docker's profile does not: natively there
+// is none.
+const policy = "version: 1\nseccomp:\n  profile: unconfined\n"
+
+func policyFile(o options) string { return filepath.Join(o.out, "policy.yaml") }
 
 // image builds the rebuilt image and returns its reference.
 func (b *built) image(o options) (string, error) {
+	if err := os.WriteFile(policyFile(o), []byte(policy), 0o644); err != nil {
+		return "", fmt.Errorf("writing the policy: %w", err)
+	}
 	layers := []images.File{{Path: "/ltp", Mode: 0o755, Dir: true}, {Path: "/bin", Mode: 0o755, Dir: true},
 		{Path: "/tmp", Mode: 0o1777, Dir: true}, {Path: "/etc", Mode: 0o755, Dir: true}, {Path: "/root", Mode: 0o700, Dir: true},
 		{Path: "/var", Mode: 0o755, Dir: true}, {Path: "/var/tmp", Mode: 0o1777, Dir: true},
@@ -246,7 +169,7 @@ func (b *built) image(o options) (string, error) {
 	}
 	layers = append(layers, images.File{Path: "/ltp/ltp-multicall", Mode: 0o755, Data: data},
 		images.File{Path: "/bin/busybox", Mode: 0o755, Data: shell}, images.File{Path: "/bin/sh", Link: "busybox"},
-		images.File{Path: "/bin/ls", Link: "busybox"}, images.File{Path: "/bin/true", Link: "busybox"})
+		images.File{Path: "/bin/ls", Link: "busybox"}, images.File{Path: "/bin/cat", Link: "busybox"}, images.File{Path: "/bin/true", Link: "busybox"})
 	img, err := images.Image(v1.Config{Env: []string{"PATH=/ltp:/bin"}}, layers)
 	if err != nil {
 		return "", err
@@ -256,9 +179,9 @@ func (b *built) image(o options) (string, error) {
 		return "", err
 	}
 	ref := "oci:" + filepath.Join(o.out, "mega") + ":latest"
-	if err := command(o.out, "build.log", o.megabin, "build", "--plain", "oci:"+src+":latest", "-o", ref); err != nil {
+	if err := suite.Command(o.out, "build.log", o.megabin, "build", "--plain", "oci:"+src+":latest", "-o", ref); err != nil {
 		return "", err
 	}
 	// The first run compiles: no test's time limit should pay for it.
-	return ref, command(o.out, "first.log", o.megabin, "run", ref, "/ltp/ltp-multicall")
+	return ref, suite.Command(o.out, "first.log", o.megabin, "run", ref, "/ltp/ltp-multicall")
 }

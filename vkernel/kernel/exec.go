@@ -478,6 +478,7 @@ func (t *Task) commit(p *program) {
 		t.tg.maxRSS = max(t.tg.maxRSS, oldAS.Mapped())
 	}
 	t.tg.timers.forExec()
+	t.tg.aio.forExec()
 	as := t.tg.limits[linux.RLIMIT_AS].Cur
 	t.c.mu.Unlock()
 	p.as.SetLimit(as)

@@ -262,7 +262,7 @@ func (t *Task) exitRobustList() {
 	var word [8]byte
 	for i := 0; i < maxEntries && next != t.robustList; i++ {
 		if next != pending {
-			t.ownerDied(as, next&^1+offset)
+			t.ownerDied(as, next&^1+offset, next&1 != 0)
 		}
 		if as.CopyIn(next&^1, word[:]) != nil {
 			return
@@ -270,17 +270,26 @@ func (t *Task) exitRobustList() {
 		next = le.Uint64(word[:])
 	}
 	if pending != 0 {
-		t.ownerDied(as, pending&^1+offset)
+		t.ownerDied(as, pending&^1+offset, pending&1 != 0)
 	}
 }
 
-func (t *Task) ownerDied(as *mm.AddressSpace, addr uint64) {
+// ownerDied marks one futex; pi says that it is one with priority inheritance.
+func (t *Task) ownerDied(as *mm.AddressSpace, addr uint64, pi bool) {
 	b, err := as.Slice(addr, 4, true)
 	if err != nil || addr&3 != 0 {
 		return
 	}
 	v := loadWord(b)
 	if v&linux.FUTEX_TID_MASK != uint32(t.TID()) {
+		return
+	}
+	if pi {
+		key := t.piKey(addr, false)
+		if !t.c.futex.waiting(key) {
+			key = t.piKey(addr, true)
+		}
+		t.c.futex.handOver(b, key, linux.FUTEX_OWNER_DIED)
 		return
 	}
 	if casWord(b, v, v&linux.FUTEX_WAITERS|linux.FUTEX_OWNER_DIED) && v&linux.FUTEX_WAITERS != 0 {

@@ -40,6 +40,7 @@ type futexWaiter struct {
 	bitset uint32
 	woken  chan struct{} // closed by wake
 	done   bool          // guarded by mu
+	tid    uint32        // of one for FUTEX_LOCK_PI
 }
 
 // loadWord and casWord access a word of guest memory that guest code changes

@@ -116,6 +116,8 @@ type Container struct {
 	ran       atomic.Uint64                 // how often one began to run
 	throttled atomic.Pointer[chan struct{}] // closed when tasks may go on; nil: they may
 
+	epollNesting sync.Mutex
+
 	wg   sync.WaitGroup // goroutines of tasks
 	done chan struct{}  // closed when init has exited and all goroutines ended
 
@@ -181,6 +183,9 @@ func (c *Container) Audit() *audit.Log { return c.cfg.Audit }
 
 // IPC returns the container's System V objects.
 func (c *Container) IPC() *ipc.Namespace { return c.ipc }
+
+// EpollNesting is held while a set of epoll(7) is put into another.
+func (c *Container) EpollNesting() *sync.Mutex { return &c.epollNesting }
 
 // Net returns the container's network.
 func (c *Container) Net() *net.Namespace { return c.cfg.Net }

@@ -49,12 +49,13 @@ const maxQueued = 1024
 // realTime is the first signal that queues.
 const realTime = linux.SIGRTMIN
 
-func (q *sigQueue) add(info linux.Siginfo) error {
+// add needs the process's RLIMIT_SIGPENDING for limit.
+func (q *sigQueue) add(info linux.Siginfo, limit uint64) error {
 	sig := int(info.Signo)
 	if sig < realTime && q.set.Has(sig) {
 		return nil
 	}
-	if q.n >= maxQueued && sig >= realTime {
+	if uint64(q.n) >= min(maxQueued, limit) && sig >= realTime {
 		return linux.EAGAIN
 	}
 	if q.infos == nil {
@@ -171,7 +172,7 @@ func (tg *ThreadGroup) send(sig int, info linux.Siginfo) error {
 	if tg.ignored(sig) && (target == nil || !target.sig.blocked.Has(sig)) {
 		return nil
 	}
-	if err := tg.pending.add(info); err != nil {
+	if err := tg.pending.add(info, tg.limits[linux.RLIMIT_SIGPENDING].Cur); err != nil {
 		return err
 	}
 	tg.signals.Notify(waiter.ReadableEvents)
@@ -208,7 +209,7 @@ func (t *Task) send(sig int, info linux.Siginfo) error {
 	if t.tg.ignored(sig) && !t.sig.blocked.Has(sig) {
 		return nil
 	}
-	if err := t.sig.pending.add(info); err != nil {
+	if err := t.sig.pending.add(info, t.tg.limits[linux.RLIMIT_SIGPENDING].Cur); err != nil {
 		return err
 	}
 	t.tg.signals.Notify(waiter.ReadableEvents)
@@ -405,7 +406,7 @@ func (t *Task) force(info linux.Siginfo) {
 		act.Handler = linux.SIG_DFL
 		t.sig.blocked &^= linux.SignalMask(sig)
 	}
-	_ = t.sig.pending.add(info) // a standard signal always fits
+	_ = t.sig.pending.add(info, maxQueued) // a standard signal always fits
 	t.work.Store(true)
 }
 

@@ -78,6 +78,7 @@ type Task struct {
 
 	cpuTime  atomic.Int64 // nanoseconds that the task ran, without blocking
 	runStart atomic.Int64 // when it last began to, nanoseconds since boot; 0: it blocks
+	sleeping atomic.Bool  // in a wait
 }
 
 // Kernel returns the kernel that all containers of this process share.

@@ -333,6 +333,7 @@ func (c *Container) unit(i int) *artifact.UnitEntry {
 
 // pauseCPU and resumeCPU bracket what does not count as CPU time.
 func (t *Task) pauseCPU() {
+	t.sleeping.Store(true)
 	if start := t.runStart.Swap(0); start != 0 {
 		t.c.running.Add(-1)
 		t.cpuTime.Add(int64(time.Since(t.k.boot)) - start)
@@ -344,9 +345,11 @@ func (t *Task) resumeCPU() {
 		t.c.running.Add(1)
 		t.c.ran.Add(1)
 	}
+	t.sleeping.Store(false)
 }
 
-func (t *Task) running() bool { return t.runStart.Load() != 0 }
+// running reports whether t does not wait; one that has not begun yet runs.
+func (t *Task) running() bool { return !t.sleeping.Load() }
 
 // CPUTime returns how long the task has run, blocking not counted.
 func (t *Task) CPUTime() time.Duration {

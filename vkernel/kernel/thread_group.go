@@ -53,6 +53,10 @@ type ThreadGroup struct {
 	signals    waiter.Queue  // hears of signals and of the end, for signalfd and pidfd
 	timers     timers
 	dumpable   int
+	aio        aioContexts
+	ioprio     int
+	noTHP      bool          // PR_SET_THP_DISABLE
+	barriers   atomic.Uint32 // MEMBARRIER_CMD_REGISTER_... that were called
 	nice       int
 	cpuDone    time.Duration // of threads that have ended
 	childCPU   time.Duration // of children that were waited for
@@ -335,4 +339,38 @@ func defaultLimits(set map[int]linux.Rlimit) [linux.RLIM_NLIMITS]linux.Rlimit {
 		}
 	}
 	return l
+}
+
+// IOPriority returns the value of ioprio_get(2).
+func (tg *ThreadGroup) IOPriority() int {
+	tg.c.mu.Lock()
+	defer tg.c.mu.Unlock()
+	return tg.ioprio
+}
+
+// SetIOPriority keeps the value of ioprio_set(2).
+func (tg *ThreadGroup) SetIOPriority(v int) {
+	tg.c.mu.Lock()
+	defer tg.c.mu.Unlock()
+	tg.ioprio = v
+}
+
+// RegisterBarriers notes a registration of membarrier(2).
+func (tg *ThreadGroup) RegisterBarriers(cmd uint32) { tg.barriers.Or(cmd) }
+
+// Barriers returns what was registered.
+func (tg *ThreadGroup) Barriers() uint32 { return tg.barriers.Load() }
+
+// THPDisabled returns what PR_SET_THP_DISABLE has set.
+func (tg *ThreadGroup) THPDisabled() bool {
+	tg.c.mu.Lock()
+	defer tg.c.mu.Unlock()
+	return tg.noTHP
+}
+
+// SetTHPDisabled keeps the flag of PR_SET_THP_DISABLE: there are no huge pages.
+func (tg *ThreadGroup) SetTHPDisabled(v bool) {
+	tg.c.mu.Lock()
+	defer tg.c.mu.Unlock()
+	tg.noTHP = v
 }

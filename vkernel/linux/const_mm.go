@@ -2,6 +2,10 @@ package linux
 
 // Memory protection (mmap(2)).
 const (
+	MLOCK_ONFAULT  = 1
+	MCL_CURRENT    = 1
+	MCL_FUTURE     = 2
+	MCL_ONFAULT    = 4
 	PROT_NONE      = 0
 	PROT_READ      = 1
 	PROT_WRITE     = 2
@@ -40,9 +44,6 @@ const (
 	MS_ASYNC         = 1
 	MS_INVALIDATE    = 2
 	MS_SYNC          = 4
-	MCL_CURRENT      = 1
-	MCL_FUTURE       = 2
-	MCL_ONFAULT      = 4
 )
 
 // Advice of madvise(2) and posix_fadvise(2).

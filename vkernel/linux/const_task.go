@@ -94,6 +94,7 @@ const (
 	FUTEX_WAKE_BITSET      = 10
 	FUTEX_WAIT_REQUEUE_PI  = 11
 	FUTEX_CMP_REQUEUE_PI   = 12
+	FUTEX_LOCK_PI2         = 13
 	FUTEX_PRIVATE_FLAG     = 0x80
 	FUTEX_CLOCK_REALTIME   = 0x100
 	FUTEX_CMD_MASK         = -385
@@ -117,35 +118,42 @@ const (
 
 // Options of prctl(2) and arch_prctl(2).
 const (
-	PR_SET_PDEATHSIG       = 1
-	PR_GET_PDEATHSIG       = 2
-	PR_GET_DUMPABLE        = 3
-	PR_SET_DUMPABLE        = 4
-	PR_GET_KEEPCAPS        = 7
-	PR_SET_KEEPCAPS        = 8
-	PR_SET_NAME            = 15
-	PR_GET_NAME            = 16
-	PR_GET_SECCOMP         = 21
-	PR_SET_SECCOMP         = 22
-	PR_CAPBSET_READ        = 23
-	PR_CAPBSET_DROP        = 24
-	PR_GET_SECUREBITS      = 27
-	PR_SET_SECUREBITS      = 28
-	PR_SET_TIMERSLACK      = 29
-	PR_GET_TIMERSLACK      = 30
-	PR_SET_CHILD_SUBREAPER = 36
-	PR_GET_CHILD_SUBREAPER = 37
-	PR_SET_NO_NEW_PRIVS    = 38
-	PR_GET_NO_NEW_PRIVS    = 39
-	PR_SET_VMA             = 0x53564d41
-	PR_SET_PTRACER         = 0x59616d61
-	PR_SET_THP_DISABLE     = 41
-	PR_GET_THP_DISABLE     = 42
-	ARCH_SET_GS            = 0x1001
-	ARCH_SET_FS            = 0x1002
-	ARCH_GET_FS            = 0x1003
-	ARCH_GET_GS            = 0x1004
-	ARCH_CET_STATUS        = 0x3001
+	PR_SET_PDEATHSIG        = 1
+	PR_GET_PDEATHSIG        = 2
+	PR_GET_DUMPABLE         = 3
+	PR_SET_DUMPABLE         = 4
+	PR_GET_KEEPCAPS         = 7
+	PR_SET_KEEPCAPS         = 8
+	PR_GET_TIMING           = 13
+	PR_SET_TIMING           = 14
+	PR_GET_TSC              = 25
+	PR_CAP_AMBIENT          = 47
+	PR_GET_SPECULATION_CTRL = 52
+	PR_SET_NAME             = 15
+	PR_GET_NAME             = 16
+	PR_GET_SECCOMP          = 21
+	PR_SET_SECCOMP          = 22
+	PR_CAPBSET_READ         = 23
+	PR_CAPBSET_DROP         = 24
+	PR_GET_SECUREBITS       = 27
+	PR_SET_SECUREBITS       = 28
+	PR_SET_TIMERSLACK       = 29
+	PR_GET_TIMERSLACK       = 30
+	PR_SET_CHILD_SUBREAPER  = 36
+	PR_GET_CHILD_SUBREAPER  = 37
+	PR_SET_NO_NEW_PRIVS     = 38
+	PR_GET_NO_NEW_PRIVS     = 39
+	PR_SET_VMA              = 0x53564d41
+	PR_SET_PTRACER          = 0x59616d61
+	PR_SET_THP_DISABLE      = 41
+	PR_GET_THP_DISABLE      = 42
+	ARCH_SET_GS             = 0x1001
+	ARCH_SET_FS             = 0x1002
+	ARCH_GET_FS             = 0x1003
+	ARCH_GET_GS             = 0x1004
+	ARCH_GET_CPUID          = 0x1011
+	ARCH_SET_CPUID          = 0x1012
+	ARCH_CET_STATUS         = 0x3001
 )
 
 // Scheduling policies (sched(7)) and priorities.

@@ -19,6 +19,7 @@ type MapOpts struct {
 	NoReplace bool // with Fixed: EEXIST rather than unmapping
 	Shared    bool
 	ReadOnly  bool // with Shared: mprotect may not make it writable
+	Locked    bool // MAP_LOCKED
 	GrowsDown bool
 	File      File // nil: anonymous
 	Offset    uint64
@@ -80,12 +81,15 @@ func (as *AddressSpace) mapLocked(o MapOpts, n uint64, obj *object) (uint64, err
 		return 0, err
 	}
 	if o.Fixed && !o.NoReplace {
+		if as.sealed(addr, addr+n) {
+			return 0, linux.EPERM
+		}
 		as.remove(addr, addr+n)
 	}
 	if !as.fits(n) || len(as.vmas) >= maxVMAs {
 		return 0, linux.ENOMEM
 	}
-	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, ReadOnly: o.ReadOnly, Name: o.Name, Offset: o.NameOffset, object: obj}
+	v := VMA{Start: addr, End: addr + n, Prot: o.Prot, Shared: o.Shared, GrowsDown: o.GrowsDown, ReadOnly: o.ReadOnly, Locked: o.Locked || as.lockFuture, Name: o.Name, Offset: o.NameOffset, object: obj}
 	if o.File != nil {
 		v.Offset, v.Name = o.Offset, o.File.MapName()
 	} else if o.Shared && v.Name == "" {
@@ -171,8 +175,11 @@ func (as *AddressSpace) Unmap(addr, length uint64) error {
 		return linux.EINVAL
 	}
 	as.mu.Lock()
+	defer as.mu.Unlock()
+	if as.sealed(addr, addr+n) {
+		return linux.EPERM
+	}
 	as.remove(addr, addr+n)
-	as.mu.Unlock()
 	return nil
 }
 
@@ -216,6 +223,9 @@ func (as *AddressSpace) Protect(addr, length uint64, prot uint32) error {
 	if !as.covered(addr, addr+n) || len(as.vmas) >= maxVMAs {
 		return linux.ENOMEM
 	}
+	if as.sealed(addr, addr+n) {
+		return linux.EPERM
+	}
 	if prot&linux.PROT_WRITE != 0 {
 		for i := as.find(addr); i < len(as.vmas) && as.vmas[i].Start < addr+n; i++ {
 			if as.vmas[i].ReadOnly {
@@ -253,6 +263,11 @@ func (as *AddressSpace) Advise(addr, length uint64, advice int) error {
 	defer as.mu.Unlock()
 	if !as.covered(addr, addr+n) {
 		return linux.ENOMEM
+	}
+	for i := as.find(addr); i < len(as.vmas) && as.vmas[i].Start < addr+n; i++ {
+		if err := as.vmas[i].adviceAllowed(advice); err != nil {
+			return err
+		}
 	}
 	switch advice {
 	case linux.MADV_DONTNEED, linux.MADV_FREE:
@@ -342,6 +357,9 @@ func (as *AddressSpace) Remap(addr, oldLen, newLen uint64, flags uint32, newAddr
 	}
 	as.mu.Lock()
 	defer as.mu.Unlock()
+	if as.sealed(addr, addr+max(oldN, 1)) || flags&linux.MREMAP_FIXED != 0 && as.sealed(newAddr, newAddr+newN) {
+		return 0, linux.EPERM
+	}
 	i := as.find(addr)
 	if i == len(as.vmas) || as.vmas[i].Start > addr || as.vmas[i].End < addr+oldN {
 		return 0, linux.EFAULT
@@ -449,6 +467,7 @@ func (as *AddressSpace) Fork() (child *AddressSpace, copied uint64, err error) {
 		if v.DontFork {
 			continue
 		}
+		v.Locked = false // locks are not inherited
 		if v.object != nil {
 			if err := child.mapObject(v.Start, v.End-v.Start, v.object, v.Offset); err != nil {
 				child.Release()

@@ -55,6 +55,8 @@ type VMA struct {
 	GrowsDown  bool
 	DontFork   bool
 	WipeOnFork bool
+	Locked     bool   // by mlock(2)
+	Sealed     bool   // by mseal(2)
 	ReadOnly   bool   // shared, and may not become writable
 	Name       string // path, "[heap]", "[stack]" or ""
 	Offset     uint64 // of Start in the file or object
@@ -89,6 +91,7 @@ type AddressSpace struct {
 	stackStart uint64
 	mapped     uint64 // bytes in vmas
 	limitAS    uint64 // RLIMIT_AS
+	lockFuture bool   // mlockall(MCL_FUTURE)
 	loading    bool   // see SetLoading
 
 	refs   int // machines over this memory; guarded by mu
@@ -409,7 +412,8 @@ func (as *AddressSpace) merge(i int) {
 func mergeable(a, b *VMA) bool {
 	backed := a.object != nil || len(a.Name) > 0 && a.Name[0] == '/'
 	return a.End == b.Start && a.Prot == b.Prot && a.Shared == b.Shared && a.GrowsDown == b.GrowsDown &&
-		a.DontFork == b.DontFork && a.WipeOnFork == b.WipeOnFork && a.ReadOnly == b.ReadOnly && a.Name == b.Name && a.object == b.object &&
+		a.DontFork == b.DontFork && a.WipeOnFork == b.WipeOnFork && a.ReadOnly == b.ReadOnly && a.Locked == b.Locked && a.Sealed == b.Sealed &&
+		a.Name == b.Name && a.object == b.object &&
 		(!backed || a.Offset+(a.End-a.Start) == b.Offset)
 }
 

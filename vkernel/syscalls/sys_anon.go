@@ -163,6 +163,9 @@ func epollCtl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, err
 	}
 	defer d.DecRef()
+	if d.IsPath() {
+		return 0, linux.EBADF
+	}
 	e, ed, err := epollOf(t, a.Int(0))
 	if err != nil {
 		return 0, err
@@ -170,7 +173,7 @@ func epollCtl(t *kernel.Task, a kernel.Args) (uint64, error) {
 	defer ed.DecRef()
 	switch op {
 	case linux.EPOLL_CTL_ADD:
-		return 0, e.Add(fd, d, ev)
+		return 0, e.AddNested(t.Container().EpollNesting(), fd, d, ev)
 	case linux.EPOLL_CTL_MOD:
 		return 0, e.Modify(fd, d, ev)
 	case linux.EPOLL_CTL_DEL:

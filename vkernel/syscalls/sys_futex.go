@@ -7,7 +7,7 @@ import (
 	"megabinary.dev/vkernel/linux"
 )
 
-// futex implements futex(2), but for priority inheritance.
+// futex implements futex(2), but for requeueing with priority inheritance.
 func futex(t *kernel.Task, a kernel.Args) (uint64, error) {
 	op := a.Uint(1)
 	private := op&linux.FUTEX_PRIVATE_FLAG != 0
@@ -29,6 +29,10 @@ func futex(t *kernel.Task, a kernel.Args) (uint64, error) {
 	case linux.FUTEX_CMP_REQUEUE:
 		want := a.Uint(5)
 		return count(t.FutexRequeue(addr, a.Addr(4), private, int(a.Int(2)), int(a.Int(3)), &want))
+	case linux.FUTEX_LOCK_PI, linux.FUTEX_LOCK_PI2, linux.FUTEX_TRYLOCK_PI:
+		return futexLockPI(t, a, private, cmd)
+	case linux.FUTEX_UNLOCK_PI:
+		return 0, t.FutexUnlockPI(addr, private)
 	case linux.FUTEX_WAKE_OP:
 		return count(t.FutexWakeOp(addr, a.Addr(4), private, wakeCount(val), wakeCount(a.Uint(3)), a.Uint(5)))
 	}
@@ -77,6 +81,38 @@ func futexWait(t *kernel.Task, a kernel.Args, private bool, want, bitset uint32)
 		return 0, linux.ERESTART_RESTARTBLOCK
 	}
 	return ret, err
+}
+
+// futexLockPI implements FUTEX_LOCK_PI, whose timeout is absolute on
+// CLOCK_REALTIME, FUTEX_LOCK_PI2 and FUTEX_TRYLOCK_PI.
+func futexLockPI(t *kernel.Task, a kernel.Args, private bool, cmd uint32) (uint64, error) {
+	var deadline time.Time
+	if try := cmd == linux.FUTEX_TRYLOCK_PI; try || a.Addr(3) == 0 {
+		return 0, alwaysRestarted(t.FutexLockPI(a.Addr(0), private, try, deadline))
+	}
+	ts, err := copyInTimespec(t, a.Addr(3))
+	if err != nil {
+		return 0, err
+	}
+	if !ts.Valid() {
+		return 0, linux.EINVAL
+	}
+	clock := linux.CLOCK_REALTIME
+	if cmd == linux.FUTEX_LOCK_PI2 && a.Uint(1)&linux.FUTEX_CLOCK_REALTIME == 0 {
+		clock = linux.CLOCK_MONOTONIC
+	}
+	if deadline, err = deadlineAt(t, clock, ts); err != nil {
+		return 0, err
+	}
+	return 0, alwaysRestarted(t.FutexLockPI(a.Addr(0), private, false, deadline))
+}
+
+// alwaysRestarted makes a call that a signal has interrupted begin anew.
+func alwaysRestarted(err error) error {
+	if err == linux.ERESTARTSYS {
+		return linux.ERESTARTNOINTR
+	}
+	return err
 }
 
 // setRobustList implements set_robust_list(2).

@@ -12,7 +12,7 @@ import (
 // What uname(2) reports of the kernel: a release that libraries take for a
 // kernel with the calls that we have.
 const (
-	UnameRelease = "5.15.0-megabinary"
+	UnameRelease = "6.12.0-megabinary"
 	UnameVersion = "#1 SMP Megabinary vkernel"
 )
 
@@ -182,179 +182,6 @@ func schedYield(*kernel.Task, kernel.Args) (uint64, error) {
 	return 0, nil
 }
 
-// taskArg returns the thread that argument i names, the caller for 0.
-func taskArg(t *kernel.Task, a kernel.Args, i int) (*kernel.Task, error) {
-	tid := int(a.Int(i))
-	switch {
-	case tid == 0:
-		return t, nil
-	case tid < 0:
-		return nil, linux.EINVAL
-	}
-	if other := t.Container().Task(tid); other != nil {
-		return other, nil
-	}
-	return nil, linux.ESRCH
-}
-
-// hostCPUs is the mask of all CPUs that guests see, in whole words as the kernel
-// writes it.
-func hostCPUs() []byte {
-	cpus := runtime.NumCPU()
-	mask := make([]byte, (cpus+63)/64*8)
-	for i := range cpus {
-		mask[i/8] |= 1 << (i % 8)
-	}
-	return mask
-}
-
-// schedGetaffinity implements sched_getaffinity(2).
-func schedGetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
-	target, err := taskArg(t, a, 0)
-	if err != nil {
-		return 0, err
-	}
-	mask := target.Affinity()
-	if mask == nil {
-		mask = hostCPUs()
-	}
-	if uint64(a.Uint(1)) < uint64(len(mask)) || a.Uint(1)&7 != 0 {
-		return 0, linux.EINVAL
-	}
-	return uint64(len(mask)), t.CopyOut(a.Addr(2), mask)
-}
-
-// schedSetaffinity keeps the mask; the host schedules as it likes.
-func schedSetaffinity(t *kernel.Task, a kernel.Args) (uint64, error) {
-	target, err := taskArg(t, a, 0)
-	if err != nil {
-		return 0, err
-	}
-	mask := hostCPUs()
-	want := make([]byte, len(mask))
-	if err := t.CopyIn(a.Addr(2), want[:min(int(min(a.Uint(1), 1024)), len(want))]); err != nil {
-		return 0, err
-	}
-	any := byte(0)
-	for i := range mask {
-		mask[i] &= want[i]
-		any |= mask[i]
-	}
-	if any == 0 {
-		return 0, linux.EINVAL
-	}
-	target.SetAffinity(mask)
-	return 0, nil
-}
-
-// schedGetparam implements sched_getparam(2): priority 0.
-func schedGetparam(t *kernel.Task, a kernel.Args) (uint64, error) {
-	if a.Addr(1) == 0 {
-		return 0, linux.EINVAL
-	}
-	if _, err := taskArg(t, a, 0); err != nil {
-		return 0, err
-	}
-	return 0, t.CopyOut(a.Addr(1), make([]byte, 4))
-}
-
-// schedSetparam accepts priority 0.
-func schedSetparam(t *kernel.Task, a kernel.Args) (uint64, error) {
-	if _, err := taskArg(t, a, 0); err != nil {
-		return 0, err
-	}
-	var b [4]byte
-	if err := t.CopyIn(a.Addr(1), b[:]); err != nil {
-		return 0, err
-	}
-	if le.Uint32(b[:]) != 0 {
-		return 0, linux.EINVAL
-	}
-	return 0, nil
-}
-
-// schedGetscheduler implements sched_getscheduler(2): SCHED_OTHER.
-func schedGetscheduler(t *kernel.Task, a kernel.Args) (uint64, error) {
-	if _, err := taskArg(t, a, 0); err != nil {
-		return 0, err
-	}
-	return linux.SCHED_OTHER, nil
-}
-
-// schedSetscheduler accepts the policies without priority.
-func schedSetscheduler(t *kernel.Task, a kernel.Args) (uint64, error) {
-	switch a.Int(1) {
-	case linux.SCHED_OTHER, linux.SCHED_BATCH, linux.SCHED_IDLE:
-		return schedSetparam(t, kernel.Args{a[0], a[2]})
-	case linux.SCHED_FIFO, linux.SCHED_RR:
-		return 0, linux.EPERM
-	}
-	return 0, linux.EINVAL
-}
-
-// schedPriority returns a handler that answers prio for the real-time policies.
-func schedPriority(prio uint64) Handler {
-	return func(_ *kernel.Task, a kernel.Args) (uint64, error) {
-		switch a.Int(0) {
-		case linux.SCHED_FIFO, linux.SCHED_RR:
-			return prio, nil
-		case linux.SCHED_OTHER, linux.SCHED_BATCH, linux.SCHED_IDLE, linux.SCHED_DEADLINE:
-			return 0, nil
-		}
-		return 0, linux.EINVAL
-	}
-}
-
-// getpriority implements getpriority(2) for processes; the kernel's result is 20
-// minus the nice value.
-func getpriority(t *kernel.Task, a kernel.Args) (uint64, error) {
-	tg, err := priorityTarget(t, a)
-	if err != nil {
-		return 0, err
-	}
-	return uint64(20 - tg.Nice()), nil
-}
-
-// setpriority implements setpriority(2); the value has no effect.
-func setpriority(t *kernel.Task, a kernel.Args) (uint64, error) {
-	tg, err := priorityTarget(t, a)
-	if err != nil {
-		return 0, err
-	}
-	nice := min(max(int(a.Int(2)), -20), 19)
-	if nice < tg.Nice() && !t.Creds().HasCap(linux.CAP_SYS_NICE) {
-		return 0, linux.EACCES
-	}
-	tg.SetNice(nice)
-	return 0, nil
-}
-
-func priorityTarget(t *kernel.Task, a kernel.Args) (*kernel.ThreadGroup, error) {
-	if a.Uint(0) > linux.PRIO_USER {
-		return nil, linux.EINVAL
-	}
-	id := int(a.Int(1))
-	if id == 0 || a.Uint(0) != linux.PRIO_PROCESS {
-		return t.ThreadGroup(), nil
-	}
-	if tg := t.Container().ThreadGroup(id); tg != nil {
-		return tg, nil
-	}
-	return nil, linux.ESRCH
-}
-
-// getcpu implements getcpu(2): CPU 0 of node 0.
-func getcpu(t *kernel.Task, a kernel.Args) (uint64, error) {
-	for i := range 2 {
-		if a.Addr(i) != 0 {
-			if err := t.CopyOut(a.Addr(i), make([]byte, 4)); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return 0, nil
-}
-
 // personality implements personality(2): it is kept and inherited; of its flags,
 // STICKY_TIMEOUTS has an effect.
 func personality(t *kernel.Task, a kernel.Args) (uint64, error) {
@@ -368,12 +195,31 @@ func personality(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return uint64(t.ThreadGroup().Personality()), nil
 }
 
-// membarrier offers no commands.
-func membarrier(_ *kernel.Task, a kernel.Args) (uint64, error) {
-	if a.Int(0) == linux.MEMBARRIER_CMD_QUERY && a.Uint(1) == 0 {
+// unshare refuses to make namespaces.
+func unshare(t *kernel.Task, a kernel.Args) (uint64, error) {
+	const known = linux.CLONE_THREAD | linux.CLONE_FS | linux.CLONE_NEWNS | linux.CLONE_SIGHAND | linux.CLONE_VM | linux.CLONE_FILES |
+		linux.CLONE_SYSVSEM | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC | linux.CLONE_NEWNET | linux.CLONE_NEWUSER |
+		linux.CLONE_NEWPID | linux.CLONE_NEWCGROUP | 0x80 // CLONE_NEWTIME
+	switch flags := a[0]; {
+	case flags&^known != 0:
+		return 0, linux.EINVAL
+	case flags == 0:
 		return 0, nil
 	}
-	return 0, linux.EINVAL
+	return 0, linux.EPERM
+}
+
+// setns refuses to enter namespaces.
+func setns(t *kernel.Task, a kernel.Args) (uint64, error) {
+	d, err := t.Files().Get(a.Int(0))
+	if err != nil {
+		return 0, err
+	}
+	defer d.DecRef()
+	if _, err := pidfdOf(t, a.Int(0)); err != nil {
+		return 0, linux.EINVAL
+	}
+	return 0, linux.EPERM
 }
 
 // notPermitted implements calls that no container may make.

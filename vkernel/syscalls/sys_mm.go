@@ -69,6 +69,15 @@ func mmap(t *kernel.Task, a kernel.Args) (uint64, error) {
 	default:
 		return 0, linux.EINVAL
 	}
+	if flags&linux.MAP_LOCKED != 0 {
+		o.Locked = true
+		if lockLimit(t) == 0 {
+			return 0, linux.EPERM
+		}
+		if t.MM().Locked()+o.Length > lockLimit(t) {
+			return 0, linux.EAGAIN
+		}
+	}
 	if flags&linux.MAP_ANONYMOUS != 0 {
 		o.Offset = 0
 		if prot&linux.PROT_EXEC != 0 {
@@ -100,6 +109,7 @@ func mmapFile(t *kernel.Task, desc *vfs.FileDescription, o mm.MapOpts) (uint64, 
 		if o.Prot&linux.PROT_EXEC != 0 {
 			return 0, t.RefuseMemory("mmap", "/dev/zero with PROT_EXEC")
 		}
+		o.ReadOnly = o.Shared && !desc.Writable()
 		return t.MM().Map(o) // /dev/zero
 	}
 	if st.Mode&linux.S_IFMT != linux.S_IFREG {
@@ -255,11 +265,71 @@ func madvise(t *kernel.Task, a kernel.Args) (uint64, error) {
 	return 0, linux.EINVAL
 }
 
-// mlock implements mlock(2), munlock(2) and mlock2(2): guest memory is not
-// locked, only checked.
+// lockLimit returns how many bytes t may lock; 0: it may not lock any.
+func lockLimit(t *kernel.Task) uint64 {
+	if t.Creds().HasCap(linux.CAP_IPC_LOCK) {
+		return linux.RLIM_INFINITY
+	}
+	return t.ThreadGroup().Limit(linux.RLIMIT_MEMLOCK).Cur
+}
+
+// mlock implements mlock(2).
 func mlock(t *kernel.Task, a kernel.Args) (uint64, error) {
-	from := mm.PageDown(a.Addr(0))
-	return 0, t.MM().Advise(from, mm.PageUp(a.Addr(0)+a[1])-from, linux.MADV_NORMAL)
+	limit := lockLimit(t)
+	if limit == 0 {
+		return 0, linux.EPERM
+	}
+	if err := t.MM().Lock(a.Addr(0), a[1], true, limit); err != nil {
+		return 0, err
+	}
+	t.MM().Populate(a.Addr(0), a[1])
+	return 0, nil
+}
+
+// mlock2 implements mlock2(2).
+func mlock2(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a.Uint(2)&^linux.MLOCK_ONFAULT != 0 {
+		return 0, linux.EINVAL
+	}
+	if a.Uint(2) == 0 {
+		return mlock(t, a)
+	}
+	limit := lockLimit(t)
+	if limit == 0 {
+		return 0, linux.EPERM
+	}
+	return 0, t.MM().Lock(a.Addr(0), a[1], true, limit)
+}
+
+// munlock implements munlock(2).
+func munlock(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return 0, t.MM().Lock(a.Addr(0), a[1], false, 0)
+}
+
+// mlockall implements mlockall(2).
+func mlockall(t *kernel.Task, a kernel.Args) (uint64, error) {
+	flags := a.Uint(0)
+	if flags == 0 || flags&^(linux.MCL_CURRENT|linux.MCL_FUTURE|linux.MCL_ONFAULT) != 0 || flags == linux.MCL_ONFAULT {
+		return 0, linux.EINVAL
+	}
+	limit := lockLimit(t)
+	if limit == 0 {
+		return 0, linux.EPERM
+	}
+	return 0, t.MM().LockAll(flags&linux.MCL_CURRENT != 0, flags&linux.MCL_FUTURE != 0, limit)
+}
+
+// munlockall implements munlockall(2).
+func munlockall(t *kernel.Task, _ kernel.Args) (uint64, error) {
+	return 0, t.MM().LockAll(false, false, 0)
+}
+
+// mseal implements mseal(2).
+func mseal(t *kernel.Task, a kernel.Args) (uint64, error) {
+	if a[2] != 0 {
+		return 0, linux.EINVAL
+	}
+	return 0, t.MM().Seal(a.Addr(0), a[1])
 }
 
 // success implements calls that have nothing to do here.

@@ -7,6 +7,7 @@ import (
 	"megabinary.dev/vkernel/kernel"
 	"megabinary.dev/vkernel/linux"
 	"megabinary.dev/vkernel/vfs"
+	"megabinary.dev/vkernel/waiter"
 )
 
 // st_dev of files that no path leads to.
@@ -75,8 +76,8 @@ func tee(t *kernel.Task, a kernel.Args) (uint64, error) {
 	defer in.DecRef()
 	defer out.DecRef()
 	from, ok1 := in.File().(*pipe.End)
-	_, ok2 := out.File().(*pipe.End)
-	if !ok1 || !ok2 {
+	to, ok2 := out.File().(*pipe.End)
+	if !ok1 || !ok2 || from.SamePipe(to) {
 		return 0, linux.EINVAL
 	}
 	p := make([]byte, min(a[2], copyBuffer))
@@ -86,4 +87,39 @@ func tee(t *kernel.Task, a kernel.Args) (uint64, error) {
 	}
 	n, err := writeAll(t, out, p)
 	return uint64(n), err
+}
+
+// vmsplice implements vmsplice(2): bytes are copied, not mapped.
+func vmsplice(t *kernel.Task, a kernel.Args) (uint64, error) {
+	const known = 15 // SPLICE_F_MOVE, NONBLOCK, MORE, GIFT
+	if a.Uint(3)&^known != 0 {
+		return 0, linux.EINVAL
+	}
+	d, err := t.Files().Get(a.Int(0))
+	if err != nil {
+		return 0, err
+	}
+	defer d.DecRef()
+	if _, ok := d.File().(*pipe.End); !ok {
+		return 0, linux.EBADF
+	}
+	if a[2] > linux.IOV_MAX {
+		return 0, linux.EINVAL
+	}
+	const nonblock = 2 // SPLICE_F_NONBLOCK
+	list, err := iovecs(t, a.Addr(1), int32(a[2]), !d.Writable())
+	if err != nil {
+		return 0, err
+	}
+	return each(list, func(p []byte, done int) (int, error) {
+		move, events := d.Read, waiter.ReadableEvents
+		if d.Writable() {
+			move, events = func(p []byte) (int, error) { return d.Write(p, 0) }, waiter.WritableEvents
+		}
+		if done > 0 || a.Uint(3)&nonblock != 0 { // only the first piece waits
+			return move(p)
+		}
+		n, err := retry(t, d, events, func() (int, error) { return move(p) })
+		return n, writeError(t, err)
+	})
 }

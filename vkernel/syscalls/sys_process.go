@@ -127,14 +127,8 @@ func clone(t *kernel.Task, a kernel.Args) (uint64, error) {
 // clone3 implements clone3(2).
 func clone3(t *kernel.Task, a kernel.Args) (uint64, error) {
 	const minSize, knownSize = 64, 88 // CLONE_ARGS_SIZE_VER0 and VER2
-	if a[1] < minSize {
-		return 0, linux.EINVAL
-	}
-	if a[1] > knownSize {
-		return 0, linux.E2BIG
-	}
-	var b [knownSize]byte
-	if err := t.CopyIn(a.Addr(0), b[:a[1]]); err != nil {
+	b, err := copyInStruct(t, a.Addr(0), a[1], minSize, knownSize)
+	if err != nil {
 		return 0, err
 	}
 	word := func(i int) uint64 { return le.Uint64(b[8*i:]) }
@@ -310,6 +304,10 @@ func archPrctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		}
 		t.SetSegmentBase(which, a[1])
 		return 0, nil
+	case linux.ARCH_GET_CPUID:
+		return 1, nil
+	case linux.ARCH_SET_CPUID:
+		return 0, linux.ENODEV // CPUID cannot be made to fault
 	case linux.ARCH_GET_FS:
 		return 0, put(t.SegmentBase(kernel.FS))
 	case linux.ARCH_GET_GS:
@@ -382,6 +380,9 @@ func prctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 		t.SetNoNewPrivs()
 		return 0, nil
 	case linux.PR_GET_NO_NEW_PRIVS:
+		if a[1]|a[2]|a[3]|a[4] != 0 {
+			return 0, linux.EINVAL
+		}
 		return flag(t.NoNewPrivs())
 	case linux.PR_SET_TIMERSLACK:
 		t.SetTimerSlack(a[1])
@@ -393,7 +394,93 @@ func prctl(t *kernel.Task, a kernel.Args) (uint64, error) {
 	case linux.PR_CAPBSET_READ, linux.PR_CAPBSET_DROP:
 		return boundingSet(t, a)
 	}
+	return prctlRare(t, a)
+}
+
+// prctlRare implements the operations of prctl(2) that hardly anybody uses.
+func prctlRare(t *kernel.Task, a kernel.Args) (uint64, error) {
+	c := t.Creds()
+	switch a.Int(0) {
+	case linux.PR_SET_TIMING:
+		if a[1] != 0 { // PR_TIMING_STATISTICAL is all there is
+			return 0, linux.EINVAL
+		}
+		return 0, nil
+	case linux.PR_GET_TIMING:
+		return 0, nil
+	case linux.PR_SET_THP_DISABLE:
+		if a[2]|a[3]|a[4] != 0 {
+			return 0, linux.EINVAL
+		}
+		t.ThreadGroup().SetTHPDisabled(a[1] != 0)
+		return 0, nil
+	case linux.PR_GET_THP_DISABLE:
+		if a[1]|a[2]|a[3]|a[4] != 0 {
+			return 0, linux.EINVAL
+		}
+		if t.ThreadGroup().THPDisabled() {
+			return 1, nil
+		}
+		return 0, nil
+	case linux.PR_GET_SECUREBITS:
+		return uint64(c.SecureBits), nil
+	case linux.PR_SET_SECUREBITS:
+		const known = 0xff
+		if !c.HasCap(linux.CAP_SETPCAP) || a[1]&^known != 0 || (c.SecureBits>>1)&0x55&^uint32(a[1]>>1) != 0 {
+			return 0, linux.EPERM
+		}
+		n := c.Clone()
+		n.SecureBits = uint32(a[1])
+		t.SetCreds(n)
+		return 0, nil
+	case linux.PR_CAP_AMBIENT:
+		return ambientSet(t, a)
+	case linux.PR_GET_SPECULATION_CTRL:
+		if a[2]|a[3]|a[4] != 0 {
+			return 0, linux.EINVAL
+		}
+		return 0, linux.ENODEV
+	case linux.PR_GET_TSC:
+		const enable = 1 // PR_TSC_ENABLE
+		return 0, t.CopyOut(a.Addr(1), le.AppendUint32(nil, enable))
+	}
 	return 0, linux.EINVAL
+}
+
+// ambientSet implements prctl(PR_CAP_AMBIENT).
+func ambientSet(t *kernel.Task, a kernel.Args) (uint64, error) {
+	const isSet, raise, lower, clearAll, noRaise = 1, 2, 3, 4, 1 << 6 // SECBIT_NO_CAP_AMBIENT_RAISE
+	n := t.Creds().Clone()
+	if a[1] == clearAll {
+		if a[2]|a[3]|a[4] != 0 {
+			return 0, linux.EINVAL
+		}
+		n.Ambient = 0
+		t.SetCreds(n)
+		return 0, nil
+	}
+	if a[3]|a[4] != 0 || a[2] > linux.CAP_LAST_CAP {
+		return 0, linux.EINVAL
+	}
+	bit := uint64(1) << a[2]
+	switch a[1] {
+	case isSet:
+		if n.Ambient&bit != 0 {
+			return 1, nil
+		}
+		return 0, nil
+	case raise:
+		if n.Permitted&n.Inheritable&bit == 0 || n.SecureBits&noRaise != 0 {
+			return 0, linux.EPERM
+		}
+		n.Ambient |= bit
+	case lower:
+		n.Ambient &^= bit
+	default:
+		return 0, linux.EINVAL
+	}
+	t.SetCreds(n)
+	return 0, nil
 }
 
 func boundingSet(t *kernel.Task, a kernel.Args) (uint64, error) {

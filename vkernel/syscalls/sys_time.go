@@ -74,6 +74,9 @@ func readClock(t *kernel.Task, clock int) (int64, error) {
 	// A CPU clock of a process or thread: ~id in the upper bits, then 1<<2 for a
 	// thread, then the kind (posix-timers.h).
 	id := int(^(int32(clock) >> 3))
+	if clock&3 == 3 {
+		return 0, linux.EINVAL // a clock of a descriptor
+	}
 	if clock&4 != 0 {
 		other := t
 		if id != 0 {
@@ -88,7 +91,7 @@ func readClock(t *kernel.Task, clock int) (int64, error) {
 	if id != 0 {
 		tg = t.Container().ThreadGroup(id)
 	}
-	if tg == nil || clock&3 == 3 {
+	if tg == nil {
 		return 0, linux.EINVAL
 	}
 	return int64(tg.CPUTime()), nil
@@ -131,6 +134,56 @@ func clockSettime(t *kernel.Task, a kernel.Args) (uint64, error) {
 		return 0, linux.EINVAL
 	}
 	return 0, linux.EPERM
+}
+
+// adjtimex implements adjtimex(2).
+func adjtimex(t *kernel.Task, a kernel.Args) (uint64, error) {
+	return clockAdjtime(t, kernel.Args{linux.CLOCK_REALTIME, a[0]})
+}
+
+// clockAdjtime implements clock_adjtime(2): the host's clock can be asked about.
+func clockAdjtime(t *kernel.Task, a kernel.Args) (uint64, error) {
+	const (
+		size                                  = 208 // struct timex
+		adjTime, adjOffsetReadonly, adjTick   = 0x8000, 0x2000, 0x4000
+		statusUnsync, timeError               = 0x40, 5
+		microsecondsPerTick, tolerance, limit = 10000, 32768000, 16_000_000
+	)
+	if a.Int(0) != linux.CLOCK_REALTIME {
+		if _, err := readClock(t, int(a.Int(0))); err != nil {
+			return 0, err
+		}
+		return 0, linux.EOPNOTSUPP
+	}
+	var b [size]byte
+	if err := t.CopyIn(a.Addr(1), b[:]); err != nil {
+		return 0, err
+	}
+	modes, tick := le.Uint32(b[:]), int64(le.Uint64(b[88:]))
+	privileged := t.Creds().HasCap(linux.CAP_SYS_TIME)
+	switch {
+	case modes&adjTime != 0 && modes&1 == 0: // ADJ_OFFSET_SINGLESHOT has it
+		return 0, linux.EINVAL
+	case modes == adjTime|adjOffsetReadonly|1, modes == 0:
+	case !privileged:
+		return 0, linux.EPERM
+	case modes&adjTick != 0 && (tick < 900000/100 || tick > 1100000/100):
+		return 0, linux.EINVAL
+	default:
+		return 0, linux.EPERM // the clock is the host's
+	}
+	clear(b[:])
+	now := linux.TimevalOf(time.Now().UnixNano())
+	le.PutUint32(b[:], modes)
+	le.PutUint64(b[24:], limit) // maxerror
+	le.PutUint64(b[32:], limit) // esterror
+	le.PutUint32(b[40:], statusUnsync)
+	le.PutUint64(b[56:], 1) // precision
+	le.PutUint64(b[64:], tolerance)
+	le.PutUint64(b[72:], uint64(now.Sec))
+	le.PutUint64(b[80:], uint64(now.Usec))
+	le.PutUint64(b[88:], microsecondsPerTick)
+	return timeError, t.CopyOut(a.Addr(1), b[:])
 }
 
 // gettimeofday implements gettimeofday(2); the time zone is UTC.

@@ -40,14 +40,25 @@ type Waitable interface {
 
 // Entry is one registration. It may be in several queues.
 type Entry struct {
-	mask   EventMask
-	notify func(EventMask)
+	mask      EventMask
+	exclusive bool
+	notify    func(EventMask) bool // whether somebody was woken
 }
 
 // NewEntry makes an entry that calls notify, which must not block nor call the
 // queue, for events of mask and AlwaysEvents.
 func NewEntry(mask EventMask, notify func(EventMask)) *Entry {
-	return &Entry{mask | AlwaysEvents, notify}
+	return NewExclusiveEntry(mask, false, func(m EventMask) bool {
+		notify(m)
+		return true
+	})
+}
+
+// NewExclusiveEntry is NewEntry; if exclusive, an event that another exclusive
+// entry of the queue has woken somebody for is not told to it. notify returns
+// whether it has woken anybody.
+func NewExclusiveEntry(mask EventMask, exclusive bool, notify func(EventMask) bool) *Entry {
+	return &Entry{mask | AlwaysEvents, exclusive, notify}
 }
 
 // NewChannelEntry makes an entry that puts a token in the channel, if it holds
@@ -87,13 +98,27 @@ func (q *Queue) EventUnregister(e *Entry) {
 	}
 }
 
-// Notify tells every entry that waits for an event of mask.
-func (q *Queue) Notify(mask EventMask) {
+// Notify tells every entry that waits for an event of mask, and returns whether
+// anybody was woken.
+func (q *Queue) Notify(mask EventMask) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, e := range q.entries {
-		if e.mask&mask != 0 {
-			e.notify(mask & e.mask)
+	woken, taken := false, -1 // taken is the exclusive entry that has had the event
+	for i, e := range q.entries {
+		if e.mask&mask == 0 || e.exclusive && taken >= 0 {
+			continue
+		}
+		if !e.notify(mask & e.mask) {
+			continue
+		}
+		woken = true
+		if e.exclusive {
+			taken = i
 		}
 	}
+	if taken >= 0 { // the others get their turn first
+		e := q.entries[taken]
+		q.entries = append(append(q.entries[:taken:taken], q.entries[taken+1:]...), e)
+	}
+	return woken
 }

@@ -49,25 +49,58 @@ func (e *Epoll) find(fd int32, d *vfs.FileDescription) int {
 	return slices.IndexFunc(e.items, func(i *epollItem) bool { return i.fd == fd && i.desc == d })
 }
 
-// hasEpoll says whether the set holds another set.
-func (e *Epoll) hasEpoll() bool {
+// maxNests is how many sets may be in one another below a set (EP_MAX_NESTS).
+const maxNests = 4
+
+// nests returns how deep sets are in e, 0 if it holds none; more than maxNests
+// if e leads to top.
+func (e *Epoll) nests(top *Epoll, depth int) int {
+	if e == top || depth > maxNests {
+		return maxNests + 1
+	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.ContainsFunc(e.items, func(i *epollItem) bool { _, ok := i.desc.File().(*Epoll); return ok })
+	var inner []*Epoll
+	for _, i := range e.items {
+		if n, ok := i.desc.File().(*Epoll); ok {
+			inner = append(inner, n)
+		}
+	}
+	e.mu.Unlock()
+	deepest := 0
+	for _, n := range inner {
+		deepest = max(deepest, 1+n.nests(top, depth+1))
+	}
+	return deepest
 }
 
-// Add implements EPOLL_CTL_ADD. Sets nest one deep.
-func (e *Epoll) Add(fd int32, d *vfs.FileDescription, ev linux.EpollEvent) error {
-	if !d.Pollable() {
-		return linux.EPERM
+// AddNested is Add for a file that may be a set itself. nesting is shared by all
+// sets that can meet: it keeps two from being put into one another.
+func (e *Epoll) AddNested(nesting *sync.Mutex, fd int32, d *vfs.FileDescription, ev linux.EpollEvent) error {
+	other, ok := d.File().(*Epoll)
+	if !ok {
+		return e.Add(fd, d, ev)
 	}
-	if other, ok := d.File().(*Epoll); ok {
-		if other == e {
-			return linux.EINVAL
-		}
-		if other.hasEpoll() {
-			return linux.ELOOP
-		}
+	nesting.Lock()
+	defer nesting.Unlock()
+	switch {
+	case other == e:
+		return linux.EINVAL
+	case ev.Events&linux.EPOLLEXCLUSIVE != 0:
+		return linux.EINVAL
+	case other.nests(e, 0) >= maxNests:
+		return linux.ELOOP
+	}
+	return e.Add(fd, d, ev)
+}
+
+// Add implements EPOLL_CTL_ADD.
+func (e *Epoll) Add(fd int32, d *vfs.FileDescription, ev linux.EpollEvent) error {
+	const exclusive = linux.POLLIN | linux.POLLOUT | linux.POLLERR | linux.POLLHUP | linux.EPOLLWAKEUP | linux.EPOLLET | linux.EPOLLEXCLUSIVE
+	switch {
+	case !d.Pollable():
+		return linux.EPERM
+	case ev.Events&linux.EPOLLEXCLUSIVE != 0 && ev.Events&^exclusive != 0:
+		return linux.EINVAL
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -85,10 +118,11 @@ func (e *Epoll) Add(fd int32, d *vfs.FileDescription, ev linux.EpollEvent) error
 func (e *Epoll) watch(item *epollItem, ev linux.EpollEvent) {
 	item.events, item.data, item.disabled = ev.Events, ev.Data, false
 	item.setEdge()
-	item.entry = waiter.NewEntry(waiter.EventMask(ev.Events&^privateEvents), func(waiter.EventMask) {
+	notify := func(waiter.EventMask) bool {
 		item.setEdge()
-		e.queue.Notify(waiter.ReadableEvents)
-	})
+		return e.queue.Notify(waiter.ReadableEvents)
+	}
+	item.entry = waiter.NewExclusiveEntry(waiter.EventMask(ev.Events&^privateEvents), ev.Events&linux.EPOLLEXCLUSIVE != 0, notify)
 	item.desc.EventRegister(item.entry)
 	e.queue.Notify(waiter.ReadableEvents)
 }

@@ -209,10 +209,13 @@ func (e *End) Capacity() int {
 	return e.p.capacity
 }
 
+// SamePipe says whether two ends are of one pipe.
+func (e *End) SamePipe(other *End) bool { return e.p == other.p }
+
 // SetCapacity changes the size of the buffer (F_SETPIPE_SZ) to the next power
 // of two and returns it.
 func (e *End) SetCapacity(n int) (int, error) {
-	if n <= 0 {
+	if n < 0 {
 		return 0, linux.EINVAL
 	}
 	if n > MaxCapacity {

@@ -63,7 +63,7 @@ func status(p *Process, tid int) string {
 		for _, m := range []struct {
 			name string
 			v    uint64
-		}{{"VmPeak", p.Memory}, {"VmSize", p.Memory}, {"VmLck", 0}, {"VmPin", 0}, {"VmHWM", resident}, {"VmRSS", resident},
+		}{{"VmPeak", p.Memory}, {"VmSize", p.Memory}, {"VmLck", p.Locked}, {"VmPin", 0}, {"VmHWM", resident}, {"VmRSS", resident},
 			{"RssAnon", resident}, {"RssFile", 0}, {"RssShmem", 0}, {"VmData", p.Memory}, {"VmStk", 0}, {"VmExe", 0},
 			{"VmLib", 0}, {"VmPTE", 0}, {"VmSwap", 0}} {
 			line(m.name, "%8d kB", m.v>>10)

@@ -25,6 +25,7 @@ type Process struct {
 	Nice                 int
 	ExitStatus           int    // wait status of a zombie
 	Memory               uint64 // mapped, bytes
+	Locked               uint64 // by mlock(2), bytes
 	Stack, Brk           uint64 // where the stack and the heap begin
 	Creds                *vfs.Creds
 	Umask                uint32
@@ -221,7 +222,7 @@ func (fs *FS) placeLink(tid int, ino uint64, find func(p *Process) (vfs.Location
 
 func (fs *FS) exeLink(tid int) func(uint64) vfs.Inode {
 	return func(ino uint64) vfs.Inode {
-		return &link{fs.owned(tid, ino, linux.S_IFLNK|0o777), func(c *vfs.Caller) (string, error) {
+		read := func(c *vfs.Caller) (string, error) {
 			p := fs.kernel.Process(tid)
 			if p == nil || p.Exe == "" {
 				return "", linux.ENOENT
@@ -230,7 +231,17 @@ func (fs *FS) exeLink(tid int) func(uint64) vfs.Inode {
 				return "", linux.EACCES
 			}
 			return p.Exe, nil
-		}}
+		}
+		follow := func(c *vfs.Caller) (vfs.Location, error) {
+			path, err := read(c)
+			if err != nil {
+				return vfs.Location{}, err
+			}
+			walk := *c // of its own: this one is under way
+			walk.Resolve = 0
+			return walk.Walk(vfs.Path{}, path, true)
+		}
+		return &magic{link{fs.owned(tid, ino, linux.S_IFLNK|0o777), read}, follow}
 	}
 }
 

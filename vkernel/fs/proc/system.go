@@ -145,8 +145,8 @@ func (fs *FS) lookupRoot(name string) (vfs.Inode, error) {
 }
 
 // options are what of Linux's configuration there is something like here.
-const options = "64BIT BLOCK BINFMT_ELF BINFMT_SCRIPT ADVISE_SYSCALLS EPOLL EVENTFD FILE_LOCKING FUTEX HIGH_RES_TIMERS " +
-	"INET IPV6 MEMFD_CREATE MMU MULTIUSER NET OVERLAY_FS POSIX_TIMERS PRINTK PROC_FS SHMEM SIGNALFD SMP SYSVIPC TIMERFD TMPFS UNIX X86_64"
+const options = "64BIT AIO BLOCK BINFMT_ELF BINFMT_SCRIPT ADVISE_SYSCALLS EPOLL EVENTFD FILE_LOCKING FUTEX HIGH_RES_TIMERS " +
+	"INET IPV6 MEMFD_CREATE MMU MULTIUSER NET OVERLAY_FS POSIX_MQUEUE POSIX_TIMERS PRINTK PROC_FS SHMEM SIGNALFD SMP SYSVIPC TIMERFD TMPFS UNIX X86_64"
 
 // configGz is the kernel's configuration as /proc/config.gz has it.
 func configGz() string {
@@ -222,6 +222,7 @@ func (fs *FS) stat() string {
 // sysFiles are the files below /proc/sys by path.
 func (fs *FS) sysFiles() map[string]func(uint64) vfs.Inode {
 	return map[string]func(uint64) vfs.Inode{
+		"fs/aio-max-nr":                 fs.fixed("65536\n"),
 		"fs/file-max":                   fs.fixed("1048576\n"),
 		"fs/nr_open":                    fs.fixed("1048576\n"),
 		"fs/pipe-max-size":              fs.fixed("1048576\n"),
@@ -242,6 +243,7 @@ func (fs *FS) sysFiles() map[string]func(uint64) vfs.Inode {
 		"kernel/random/entropy_avail":   fs.fixed("256\n"),
 		"kernel/random/uuid":            fs.text(uuid),
 		"kernel/randomize_va_space":     fs.fixed("0\n"),
+		"kernel/tainted":                fs.fixed("0\n"),
 		"kernel/threads-max":            fs.fixed("4096\n"),
 		"kernel/version":                fs.text(func() string { return fs.kernel.System().Version + "\n" }),
 		"kernel/yama/ptrace_scope":      fs.fixed("1\n"),

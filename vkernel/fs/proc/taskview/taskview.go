@@ -100,7 +100,7 @@ func (v *View) Process(tid int) *proc.Process {
 	}
 	p.Cmdline, p.Environ, p.Auxv = tg.Cmdline, tg.Environ, tg.Auxv
 	tg.WithMM(func(as *mm.AddressSpace) {
-		p.Memory = as.Mapped()
+		p.Memory, p.Locked = as.Mapped(), as.Locked()
 		p.Stack = as.StackStart()
 		p.Brk, _ = as.Break()
 	})
