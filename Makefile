@@ -68,7 +68,7 @@ fuzz: ## Every Fuzz function for FUZZTIME (10s)
 	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
 
 .PHONY: bench
-bench: deps build ## The kernels of test/bench against native and qemu-user; JSON lines and a table
+bench: deps build ## Code and system calls against native, qemu-user, runc, gVisor (built once, some minutes); JSON lines and a table
 	$(GO) run ./test/bench -out $(OUT)/bench
 
 ENGINES_TIME ?= 60s

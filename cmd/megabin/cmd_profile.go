@@ -104,7 +104,7 @@ func (a *app) profile(ctx context.Context, o profileFlags, ref string, command [
 		defer close(stopped)
 		p.watch(machines, img.UnitPath, stop)
 	}()
-	ended := a.runToEnd(ctx, v, img, spec)
+	ended := a.runToEnd(ctx, v, img, spec, published{})
 	close(stop)
 	<-stopped
 	if err := a.writeProfile(p, o); err != nil {

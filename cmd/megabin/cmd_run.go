@@ -38,6 +38,7 @@ type runFlags struct {
 	dir, user        string
 	volumes          []string
 	limits           limitFlags
+	name             string
 	entrypoint       string
 	hostname         string
 	strace           string
@@ -97,6 +98,7 @@ IMAGE is ` + image.Usage + ".",
 	f.StringVarP(&o.user, "user", "u", "", "UID[:GID] or name[:group]")
 	f.StringArrayVarP(&o.volumes, "volume", "v", nil, "mount a directory of the host, HOST:GUEST[:ro]")
 	o.limits.add(f)
+	f.StringVar(&o.name, "name", "", "name of the container, for stats, ps and the audit trail (default run-PID)")
 	f.StringVar(&o.entrypoint, "entrypoint", "", "run this instead of the image's entrypoint")
 	f.StringVar(&o.hostname, "hostname", "", "host name in the container")
 	f.StringVar(&o.strace, "strace", "", "print syscalls to stderr; =NAME,... prints only those")
@@ -173,10 +175,14 @@ func (a *app) run(ctx context.Context, o runFlags, ref string, command []string)
 	if err := checkMap(img.ExecMap().Root); err != nil {
 		return err
 	}
+	socket, err := a.listen(spec.ID)
+	if err != nil {
+		return err
+	}
 	if err := a.confine(&o, &spec, img.Engine()); err != nil {
 		return err
 	}
-	return a.runToEnd(ctx, v, img, spec)
+	return a.runToEnd(ctx, v, img, spec, published{socket, ref})
 }
 
 // loadImage starts a vkernel with the settings' cache and log, and loads an image
@@ -201,7 +207,10 @@ func (a *app) loadImage(ctx context.Context, c vkernel.Config, ref string, s *st
 
 // runToEnd runs the container, passes signals on and turns its end into an exit
 // code.
-func (a *app) runToEnd(ctx context.Context, v *vkernel.VKernel, img *vkernel.Image, spec vkernel.Spec) error {
+func (a *app) runToEnd(ctx context.Context, v *vkernel.VKernel, img *vkernel.Image, spec vkernel.Spec, p published) error {
+	if p.socket != nil {
+		defer p.socket.Close()
+	}
 	if spec.TTY && spec.Stdin != nil {
 		restore, err := a.rawTerminal()
 		if err != nil {
@@ -223,6 +232,9 @@ func (a *app) runToEnd(ctx context.Context, v *vkernel.VKernel, img *vkernel.Ima
 	}
 	if err != nil {
 		return err
+	}
+	if p.socket != nil {
+		defer a.publish(p, c, spec)()
 	}
 	done := make(chan struct{})
 	defer close(done)
@@ -360,7 +372,14 @@ func layerSources(s *store.Store, img image.Image, c imageConfig) ([]layers.Sour
 
 // runSpec joins flags and the image's configuration by docker's rules.
 func (a *app) runSpec(o runFlags, c imageConfig, command []string) (vkernel.Spec, error) {
-	spec := vkernel.Spec{ID: fmt.Sprintf("run-%d", os.Getpid()), Hostname: o.hostname, Dir: o.dir, User: o.user, TTY: o.tty,
+	name := o.name
+	switch {
+	case name == "":
+		name = fmt.Sprintf("run-%d", os.Getpid())
+	case !containerName.MatchString(name):
+		return vkernel.Spec{}, fmt.Errorf("--name %q: use at most 64 letters, digits, _, . and -", name)
+	}
+	spec := vkernel.Spec{ID: name, Hostname: o.hostname, Dir: o.dir, User: o.user, TTY: o.tty,
 		Stdout: a.stdout, Stderr: a.stderr}
 	if err := o.exec.apply(a, &spec); err != nil {
 		return spec, err

@@ -2,7 +2,7 @@
 // one run, and prints JSON lines and a table. The machine is assumed to be
 // noisy: quote the ratios.
 //
-//	go run ./test/bench -out out/bench [-only kernels,build,start,micro] [-rounds 3]
+//	go run ./test/bench -out out/bench [-only kernels,system,start,build] [-rounds 3]
 package main
 
 import (
@@ -14,10 +14,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"megabinary.dev/test/bench/kernel"
 	"megabinary.dev/test/images"
@@ -45,8 +46,8 @@ func main() {
 	out := flag.String("out", "out/bench", "folder for programs, images and results.jsonl")
 	megabin := flag.String("megabin", "bin/megabin", "the program to measure")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
-	only := flag.String("only", "kernels,micro,start,build", "sections to run")
-	filter := flag.String("run", "", "kernels to run: those whose name contains this")
+	only := flag.String("only", "kernels,system,start,build", "sections to run")
+	filter := flag.String("run", "", "kernels and system measurements to run: those whose name contains this")
 	flag.Parse()
 	b := &bench{rounds: *rounds, filter: *filter}
 	if err := b.main(*out, *megabin, strings.Split(*only, ",")); err != nil {
@@ -69,7 +70,7 @@ func (b *bench) main(out, megabin string, sections []string) error {
 	all := []struct {
 		name string
 		run  func() error
-	}{{"kernels", b.kernels}, {"micro", b.micro}, {"start", b.start}, {"build", b.build}}
+	}{{"kernels", b.kernels}, {"system", b.system}, {"start", b.start}, {"build", b.build}}
 	for _, s := range all {
 		if slices.Contains(sections, s.name) {
 			if err := s.run(); err != nil {
@@ -97,7 +98,7 @@ func (b *bench) compile(dir string) (map[string]string, error) {
 	for _, src := range sources {
 		name := strings.TrimSuffix(filepath.Base(src), ".c")
 		bin := filepath.Join(b.out, name)
-		argv := append([]string{"-O2", "-static", "-o", bin, src}, kernel.Libraries(name)...)
+		argv := append([]string{"-O2", "-static", "-pthread", "-o", bin, src}, kernel.Libraries(name)...)
 		if msg, err := exec.Command("gcc", argv...).CombinedOutput(); err != nil {
 			return nil, fmt.Errorf("compiling %s: %w: %s", src, err, msg)
 		}
@@ -116,6 +117,11 @@ func (b *bench) image(name string, programs map[string]string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return b.rebuild(name, img)
+}
+
+// rebuild builds the megabinary image of img.
+func (b *bench) rebuild(name string, img v1.Image) (string, error) {
 	src, dst := filepath.Join(b.out, name+".src"), filepath.Join(b.out, name+".mega")
 	if err := images.WriteLayout(src, "latest", img); err != nil {
 		return "", err
@@ -211,52 +217,11 @@ func ratios(r *result) {
 			r.Ratios[name+"/native"] = v / r.Values["native"]
 		}
 	}
-	if q := r.Values["qemu-user"]; q > 0 {
-		r.Ratios["megabin/qemu-user"] = r.Values["megabin"] / q
-	}
-}
-
-func (b *bench) micro() error {
-	programs, err := b.compile("micro")
-	if err != nil {
-		return err
-	}
-	image, err := b.image("micro", programs)
-	if err != nil {
-		return err
-	}
-	for _, m := range []struct {
-		name, program string
-		args          []string
-	}{
-		{"getpid", "getpid", []string{"1000000"}},
-		{"fork and wait", "fork", []string{"300"}},
-		{"fork and wait, 4 MiB written", "fork", []string{"300", "4096"}},
-		{"pipe, a byte written and read", "pipe", []string{"200000"}},
-		{"TCP round trip over loopback", "tcp", []string{"10000"}},
-		{"TCP over loopback, per MiB of 1 GiB", "tcp", []string{"1", "1024"}},
-	} {
-		sides := b.sides(image)
-		samples, err := alternate(sides, b.rounds, m.program, m.args...)
-		if err != nil {
-			return err
+	for _, peer := range []string{"qemu-user", "gvisor"} {
+		if v := r.Values[peer]; v > 0 {
+			r.Ratios["megabin/"+peer] = r.Values["megabin"] / v
 		}
-		r := result{Section: "micro", Name: m.name, Unit: "ns", Values: map[string]float64{}}
-		for _, s := range sides {
-			for _, one := range samples[s.name] {
-				if _, err := strconv.ParseFloat(strings.TrimSpace(one.stdout), 64); err != nil {
-					return fmt.Errorf("%s on %s printed %q", m.name, s.name, one.stdout)
-				}
-			}
-			r.Values[s.name] = median(samples[s.name], func(one sample) float64 {
-				v, _ := strconv.ParseFloat(strings.TrimSpace(one.stdout), 64)
-				return v
-			})
-		}
-		ratios(&r)
-		b.add(r)
 	}
-	return nil
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }

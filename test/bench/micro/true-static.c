@@ -1,0 +1,2 @@
+// The least program.
+int main(void) { return 0; }
