@@ -222,6 +222,7 @@ func liftFXRstor(l *Lifter, in x86.Inst) error {
 	if !ok {
 		return l.unsupported("operand")
 	}
+	l.faultIf(l.opImm(ir.I32And, l.load(ir.I32Load, l.flatAddr(m), fxMXCSR), ^int64(mxcsrBits)), guestabi.FaultPrivileged)
 	addr := l.flatAddr(m)
 	var v [guestabi.NumXMM]ir.Value
 	for i := range v {
