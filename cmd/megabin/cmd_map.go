@@ -19,8 +19,10 @@ func newMapCmd(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "map",
 		Short: "Compare exec maps; print their JSON schema",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  megabin map diff oci:app-mega oci:app-mega-2
+  megabin map schema > execmap.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "schema",
