@@ -14,13 +14,12 @@ const (
 	swRange  = swOE | swUE
 )
 
-// Second bytes of instructions that begin with D9: the only comparison among
-// them, and those that take several steps.
-const (
-	opFtst   = 0xe4
-	opFprem1 = 0xf5
-	opFprem  = 0xf8
-)
+// opFtst is the second byte of the only comparison that begins with D9.
+const opFtst = 0xe4
+
+// partials are the second bytes of the instructions that begin with D9 and say
+// in C2 whether they were done: fptan, fprem1, fprem, fsincos, fsin, fcos.
+var partials = [256]bool{0xf2: true, 0xf5: true, 0xf8: true, 0xfb: true, 0xfe: true, 0xff: true}
 
 // biasAdjust is what the exponent of a result is off by that overflowed or
 // underflowed without being masked.
@@ -81,7 +80,7 @@ func (s *State) unmasked(op uint32, mem Memory, run func(Memory) (uint64, error)
 	switch {
 	case op>>8&7 != 1 || op&0xff == opFtst: // comparisons give theirs all the same (AMD)
 		codes |= swC0 | swC2 | swC3
-	case op&0xff == opFprem || op&0xff == opFprem1: // as if they were done
+	case partials[op&0xff]: // as if they were done
 		codes |= swC2
 		after &^= swC2
 	}
