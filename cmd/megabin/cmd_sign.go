@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 
 	"megabinary.dev/attest"
 	"megabinary.dev/image"
+	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/guestabi"
 	"megabinary.dev/sdk/stage"
 )
@@ -246,6 +248,12 @@ func (v *verification) rebuild(a *app, w *workshop, source, pipelineFile, hints 
 		func() error { return setEpoch(pipeline, epoch) },
 		func() error { return setCPU(pipeline, cpu) },
 		func() error { return setHints(pipeline, hints) },
+		func() error {
+			if !slices.ContainsFunc(v.mega.ExecMap.Entries, func(e artifact.ExecMapEntry) bool { return len(e.Objects) > 0 }) {
+				return nil
+			}
+			return addNative(v.ctx, pipeline)
+		},
 		func() error { return setMapName(pipeline, v.mega.ExecMap.Name, v.mega.ExecMap.Sequence) },
 	} {
 		if err := set(); err != nil {

@@ -260,6 +260,11 @@ func checkFiles(m *mega, rootFS *artifact.RootFS) error {
 	}
 	var errs []error
 	for _, e := range m.ExecMap.Entries {
+		for _, o := range e.Objects {
+			if f := files[artifact.PathObject(o.Platform, o.Digest)]; f.Digest != o.Digest {
+				errs = append(errs, fmt.Errorf("%s: native code for %s of %s is %q in the layers, not %s", artifact.PathExecMap, o.Platform, e.Paths[0].Path, f.Digest, o.Digest))
+			}
+		}
 		for _, p := range e.Paths {
 			f, ok := files[p.Path]
 			switch {

@@ -88,6 +88,13 @@ func TestRebuild(t *testing.T) {
 	if out := o.run("verify", "--rebuild", source, "oci:"+o.path("out")); !strings.Contains(out, "every byte is the same") {
 		t.Errorf("%s", out)
 	}
+	o.run("build", "--native", source, "-o", "oci:"+o.path("native"))
+	if out := o.run("verify", "--rebuild", source, "oci:"+o.path("native")); !strings.Contains(out, "every byte is the same") {
+		t.Errorf("with native code: %s", out)
+	}
+	if out := o.run("inspect", "--map", "--json", "oci:"+o.path("native")); !strings.Contains(out, `"objects":[`) {
+		t.Errorf("no native code in %s", out)
+	}
 	img, err := images.Image(v1.Config{Cmd: []string{"/bin/tiny"}}, []images.File{{Path: "/bin/tiny", Mode: 0o755, Data: tinyELF(8)}})
 	if err != nil {
 		t.Fatal(err)
