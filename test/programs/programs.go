@@ -59,7 +59,7 @@ func Groups() []Group {
 		{Name: "terminal", Packages: []string{"tmux", "less", "vim-tiny", "nano", "procps"}, Scripts: []Script{{Name: "terminal"}},
 			Sessions: []Session{{Name: "bash", Differ: jobNumbers}, {Name: "screen", Differ: fullScreen}}},
 		{Name: "servers", Packages: []string{"redis-server", "nginx-light", "curl", "openssl", "python3", "rsync", "openssh-server", "openssh-client"}, Scripts: []Script{
-			{Name: "redis"}, {Name: "nginx"}, {Name: "curl"}, {Name: "pynet"}, {Name: "rsync"}, {Name: "sockets"},
+			{Name: "redis"}, {Name: "nginx"}, {Name: "curl"}, {Name: "pynet"}, {Name: "rsync"}, {Name: "ssh"}, {Name: "sockets"},
 		}, Host: PublishedNginx},
 	}
 }
