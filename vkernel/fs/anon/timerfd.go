@@ -61,17 +61,29 @@ func (t *TimerFD) fire(setting int) {
 		t.mu.Unlock()
 		return
 	}
+	t.catchUp()
+	t.mu.Unlock()
+	t.queue.Notify(waiter.ReadableEvents)
+}
+
+// catchUp counts the expirations until now, which the host's timer may tell of
+// late: a program that slept longer than a period reads that it has passed. It
+// needs mu.
+func (t *TimerFD) catchUp() {
+	if t.next.IsZero() || time.Now().Before(t.next) {
+		return
+	}
+	t.timer.Stop()
+	t.setting++
 	if t.interval == 0 {
 		t.expired++
 		t.next = time.Time{}
-	} else {
-		n := 1 + time.Since(t.next)/t.interval
-		t.expired += uint64(n)
-		t.next = t.next.Add(n * t.interval)
-		t.arm()
+		return
 	}
-	t.mu.Unlock()
-	t.queue.Notify(waiter.ReadableEvents)
+	n := 1 + time.Since(t.next)/t.interval
+	t.expired += uint64(n)
+	t.next = t.next.Add(n * t.interval)
+	t.arm()
 }
 
 // Get returns the time until the next expiration, 0 if disarmed.
@@ -95,6 +107,7 @@ func (t *TimerFD) ReadAt(p []byte, _ int64) (int, error) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.catchUp()
 	if t.expired == 0 {
 		return 0, linux.EAGAIN
 	}
@@ -113,6 +126,7 @@ func (t *TimerFD) Release() { t.Set(time.Time{}, 0) }
 func (t *TimerFD) Readiness(mask waiter.EventMask) waiter.EventMask {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.catchUp()
 	if t.expired > 0 {
 		return mask & waiter.ReadableEvents
 	}
