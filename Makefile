@@ -6,7 +6,7 @@ OUT   := out
 GO    := go
 # Debian packages: what builds test programs, what they are compared with, and
 # what the images are made of.
-PACKAGES := gcc g++ libc6-dev libseccomp-dev libgmp10 libssl3 libstdc++6 make autoconf automake musl-tools binutils busybox-static mmdebstrap qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev dpkg-dev python3 xz-utils
+PACKAGES := gcc g++ libc6-dev libseccomp-dev libgmp10 libssl3 libstdc++6 make autoconf automake musl-tools binutils busybox-static mmdebstrap qemu-user-static runc wabt clang lld wasi-libc libclang-rt-14-dev-wasm32 liblua5.4-dev libsqlite3-dev dpkg-dev python3 xz-utils
 
 .PHONY: help
 help: ## Show this list

@@ -2,7 +2,7 @@
 // one run, and prints JSON lines and a table. The machine is assumed to be
 // noisy: quote the ratios.
 //
-//	go run ./test/bench -out out/bench [-only kernels,system,start,build] [-rounds 3]
+//	go run ./test/bench -out out/bench [-only kernels,system,start,build,costs] [-rounds 3]
 package main
 
 import (
@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,10 +44,17 @@ type bench struct {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == compileCommand {
+		if err := compileMegabinary(os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	out := flag.String("out", "out/bench", "folder for programs, images and results.jsonl")
 	megabin := flag.String("megabin", "bin/megabin", "the program to measure")
 	rounds := flag.Int("rounds", 3, "rounds; the median counts")
-	only := flag.String("only", "kernels,system,start,build", "sections to run")
+	only := flag.String("only", "kernels,system,start,build,costs", "sections to run")
 	filter := flag.String("run", "", "kernels and system measurements to run: those whose name contains this")
 	flag.Parse()
 	b := &bench{rounds: *rounds, filter: *filter}
@@ -70,7 +78,7 @@ func (b *bench) main(out, megabin string, sections []string) error {
 	all := []struct {
 		name string
 		run  func() error
-	}{{"kernels", b.kernels}, {"system", b.system}, {"start", b.start}, {"build", b.build}}
+	}{{"kernels", b.kernels}, {"system", b.system}, {"start", b.start}, {"build", b.build}, {"costs", b.costs}}
 	for _, s := range all {
 		if slices.Contains(sections, s.name) {
 			if err := s.run(); err != nil {
@@ -111,7 +119,7 @@ func (b *bench) compile(dir string) (map[string]string, error) {
 func (b *bench) image(name string, programs map[string]string) (string, error) {
 	hosts := map[string]string{}
 	for n, p := range programs {
-		hosts["/bin/"+n] = p
+		hosts[path.Join("/bin", n)] = p
 	}
 	img, err := images.Programs(hosts)
 	if err != nil {
@@ -160,11 +168,60 @@ func (b *bench) kernels() error {
 	if err != nil {
 		return err
 	}
-	sides := b.sides(image)
-	if _, err := alternate(sides, 1, "fib", "0"); err != nil { // compiles the megabinary
+	if err := b.compare(b.sides(image), programs); err != nil {
 		return err
 	}
-	idle, err := alternate(sides, b.rounds, "fib", "0") // what starting costs
+	linked, guests, err := b.linked(programs)
+	if err != nil {
+		return err
+	}
+	if image, err = b.image("kernels-dynamic", guests); err != nil {
+		return err
+	}
+	if err := b.compare(b.sides(image), linked); err != nil {
+		return err
+	}
+	b.add(means(b.results))
+	return nil
+}
+
+// dynamicSuffix ends the names of kernels that are linked dynamically: the mean
+// is over the others, of which they are variants.
+const dynamicSuffix = "-dynamic"
+
+// linked compiles some of the kernels once more, with shared libraries. It
+// returns them, and with them what their image holds besides, by name under /bin.
+func (b *bench) linked(programs map[string]string) (linked, guests map[string]string, err error) {
+	linked = map[string]string{}
+	guests = map[string]string{
+		"../lib64/ld-linux-x86-64.so.2":     "/lib64/ld-linux-x86-64.so.2",
+		"../lib/x86_64-linux-gnu/libc.so.6": "/lib/x86_64-linux-gnu/libc.so.6",
+		"../lib/x86_64-linux-gnu/libm.so.6": "/lib/x86_64-linux-gnu/libm.so.6",
+	}
+	for _, name := range []string{"fib", "sort", "tree"} {
+		if programs[name] == "" {
+			return nil, nil, fmt.Errorf("there is no kernel %s", name)
+		}
+		bin := filepath.Join(b.out, name+dynamicSuffix)
+		src := filepath.Join("test/bench/kernels", name+".c")
+		if msg, err := exec.Command("gcc", "-O2", "-o", bin, src).CombinedOutput(); err != nil {
+			return nil, nil, fmt.Errorf("compiling %s: %w: %s", src, err, msg)
+		}
+		linked[name+dynamicSuffix], guests[name+dynamicSuffix] = bin, bin
+	}
+	return linked, guests, nil
+}
+
+// compare measures kernels, less what starting one costs.
+func (b *bench) compare(sides []side, programs map[string]string) error {
+	fib := "fib"
+	if programs[fib] == "" {
+		fib += dynamicSuffix
+	}
+	if _, err := alternate(sides, 1, fib, "0"); err != nil { // compiles the megabinary
+		return err
+	}
+	idle, err := alternate(sides, b.rounds, fib, "0") // what starting costs
 	if err != nil {
 		return err
 	}
@@ -186,7 +243,6 @@ func (b *bench) kernels() error {
 		ratios(&r)
 		b.add(r)
 	}
-	b.add(means(b.results))
 	return nil
 }
 
@@ -194,7 +250,7 @@ func (b *bench) kernels() error {
 func means(results []result) result {
 	logs, counts := map[string]float64{}, map[string]int{}
 	for _, r := range results {
-		if r.Section != "kernels" {
+		if r.Section != "kernels" || strings.HasSuffix(r.Name, dynamicSuffix) {
 			continue
 		}
 		for name, v := range r.Ratios {

@@ -5,8 +5,11 @@ package kernel
 // beside the C library, most often none. Debian's libraries are made for glibc:
 // a program with libraries cannot be built with musl-gcc.
 func Libraries(name string) []string {
-	if name == "lua" {
+	switch name {
+	case "lua":
 		return []string{"-llua5.4", "-lm"}
+	case "sqlite":
+		return []string{"-lsqlite3", "-lm"}
 	}
 	return nil
 }

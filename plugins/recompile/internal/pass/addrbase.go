@@ -321,16 +321,16 @@ func (a *addrBases) rewrite(at int) {
 	}
 	next := tb.first
 	for i := range old {
-		in := old[i]
-		eachArg(&in, func(v *ir.Value) { *v = ids[*v] })
+		in := &old[i] // of no use any more
+		eachArg(in, func(v *ir.Value) { *v = ids[*v] })
 		if next < tb.end && a.accesses[next].inst == i {
 			x, w := &a.accesses[next], a.windowOf[next]
 			if w.count > 1 {
-				in.Args[0], in.Imm, in.Imm2 = a.base(w, next, &in, emit), x.disp-w.low, 1
+				in.Args[0], in.Imm, in.Imm2 = a.base(w, next, in, emit), x.disp-w.low, 1
 			}
 			next++
 		}
-		ids[i] = emit(in)
+		ids[i] = emit(*in)
 	}
 	if v := termValue(&b.Term); v != nil {
 		*v = ids[*v]

@@ -146,10 +146,9 @@ func deadInBlock(c *Context, b *ir.Block) {
 		if !used[i] {
 			continue
 		}
-		in := b.Insts[i]
-		eachArg(&in, func(v *ir.Value) { *v = ids[*v] })
 		ids[i] = ir.Value(len(kept))
-		kept = append(kept, in)
+		kept = append(kept, b.Insts[i])
+		eachArg(&kept[ids[i]], func(v *ir.Value) { *v = ids[*v] })
 	}
 	b.Insts = kept
 	if v := termValue(&b.Term); v != nil {

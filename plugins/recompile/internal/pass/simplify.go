@@ -55,10 +55,10 @@ func (s *simplifier) block(b *ir.Block) {
 		s.uses[*v]++
 	}
 	for i := range s.old {
-		in := s.old[i]
+		in := &s.old[i] // of no use any more
 		s.pc, s.sp = in.PC, in.SP
-		eachArg(&in, func(v *ir.Value) { *v = s.ids[*v] })
-		id := s.add(in)
+		eachArg(in, func(v *ir.Value) { *v = s.ids[*v] })
+		id := s.add(*in)
 		s.ids[i] = id
 		s.refs[id] += s.uses[i]
 	}
