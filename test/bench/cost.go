@@ -66,7 +66,7 @@ func (b *bench) costs() error {
 			if stage == stageWazero {
 				key = "wazero, s/MB"
 			}
-			if stage != stageLink && f.name != emptyProgram {
+			if stage != stageLink && stage != textMB && f.name != emptyProgram {
 				r.Ratios[key] += (r.Values[stage] - n) / r.Values[textMB]
 			}
 		}
