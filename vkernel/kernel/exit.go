@@ -262,7 +262,7 @@ func (t *Task) exitRobustList() {
 	var word [8]byte
 	for i := 0; i < maxEntries && next != t.robustList; i++ {
 		if next != pending {
-			t.ownerDied(as, next&^1+offset, next&1 != 0)
+			t.ownerDied(as, next&^1+offset)
 		}
 		if as.CopyIn(next&^1, word[:]) != nil {
 			return
@@ -270,12 +270,12 @@ func (t *Task) exitRobustList() {
 		next = le.Uint64(word[:])
 	}
 	if pending != 0 {
-		t.ownerDied(as, pending&^1+offset, pending&1 != 0)
+		t.ownerDied(as, pending&^1+offset)
 	}
 }
 
-// ownerDied marks one futex; pi says that it is one with priority inheritance.
-func (t *Task) ownerDied(as *mm.AddressSpace, addr uint64, pi bool) {
+// ownerDied marks one futex; one with priority inheritance goes to who waits.
+func (t *Task) ownerDied(as *mm.AddressSpace, addr uint64) {
 	b, err := as.Slice(addr, 4, true)
 	if err != nil || addr&3 != 0 {
 		return
@@ -284,13 +284,12 @@ func (t *Task) ownerDied(as *mm.AddressSpace, addr uint64, pi bool) {
 	if v&linux.FUTEX_TID_MASK != uint32(t.TID()) {
 		return
 	}
-	if pi {
-		key := t.piKey(addr, false)
-		if !t.c.futex.waiting(key) {
-			key = t.piKey(addr, true)
+	// musl does not mark them: whoever waits says what it is.
+	for _, private := range []bool{false, true} {
+		if key := t.piKey(addr, private); t.c.futex.waiting(key) {
+			t.c.futex.handOver(b, key, linux.FUTEX_OWNER_DIED)
+			return
 		}
-		t.c.futex.handOver(b, key, linux.FUTEX_OWNER_DIED)
-		return
 	}
 	if casWord(b, v, v&linux.FUTEX_WAITERS|linux.FUTEX_OWNER_DIED) && v&linux.FUTEX_WAITERS != 0 {
 		t.c.futex.wake(t.futexKey(as, addr, true), 1, linux.FUTEX_BITSET_MATCH_ANY)

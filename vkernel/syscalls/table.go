@@ -176,7 +176,7 @@ func rows() map[int]Row {
 		186: full("gettid", gettid),
 		200: full("tkill", tkill, strace.Int, strace.Signal),
 		201: full("time", timeCall, strace.Addr),
-		202: partial("Priorities are not inherited; no FUTEX_WAIT_REQUEUE_PI.", "futex", futex, strace.Addr, futexOp, strace.Int, strace.Addr, strace.Addr, strace.Hex),
+		202: partial("Priorities are not inherited; no FUTEX_WAIT_REQUEUE_PI; a lock whose owner ended may not be passed on.", "futex", futex, strace.Addr, futexOp, strace.Int, strace.Addr, strace.Addr, strace.Hex),
 		203: partial("The mask is kept and has no effect.", "sched_setaffinity", schedSetaffinity, strace.Int, strace.Size, strace.Addr),
 		204: full("sched_getaffinity", schedGetaffinity, strace.Int, strace.Size, strace.Addr),
 		206: full("io_setup", ioSetup, strace.Int, strace.Addr),
