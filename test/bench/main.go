@@ -7,6 +7,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -81,7 +82,7 @@ func (b *bench) main(out, megabin string, sections []string) error {
 	}{{"kernels", b.kernels}, {"system", b.system}, {"start", b.start}, {"build", b.build}, {"costs", b.costs}}
 	for _, s := range all {
 		if slices.Contains(sections, s.name) {
-			if err := s.run(); err != nil {
+			if err := errors.Join(s.run(), b.unmountRunsc()); err != nil {
 				return fmt.Errorf("section %s: %w", s.name, err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"golang.org/x/sys/unix"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -87,6 +88,16 @@ func (b *bench) buildRunsc() (string, error) {
 		}
 	}
 	return runsc, nil
+}
+
+// unmountRunsc undoes what runsc leaves mounted in its folder, which could not be
+// removed otherwise.
+func (b *bench) unmountRunsc() error {
+	err := unix.Unmount(filepath.Join(b.out, "runsc", "null-netns"), unix.MNT_DETACH)
+	if err != nil && err != unix.EINVAL && err != unix.ENOENT {
+		return fmt.Errorf("unmounting what runsc left: %w", err)
+	}
+	return nil
 }
 
 // sides are the ways to run a command. In it, an argument that begins with @/ is a
