@@ -90,6 +90,9 @@ func (f mmxForm) apply(l *Lifter, in x86.Inst, sse Row) error {
 	part := in
 	var values [2]ir.Value
 	for i := range values {
+		if _, mem := in.Args[i].(x86asm.Mem); mem && f.unary {
+			l.waitMM() // #MF goes before a fault of the load
+		}
 		values[i] = f.operand(l, in, i)
 	}
 	if values[0] == ir.None && values[1] != ir.None && in.Args[0] == in.Args[1] {
@@ -257,6 +260,9 @@ func liftMoveMM(l *Lifter, in x86.Inst) error {
 		if _, ok := mm(src); ok {
 			l.setMM(n, l.fromMM(src))
 			return nil
+		}
+		if _, mem := src.(x86asm.Mem); mem {
+			l.waitMM()
 		}
 		v := l.get(src)
 		if l.width(src) != 64 {
