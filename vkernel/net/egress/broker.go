@@ -130,12 +130,12 @@ func (b *broker) dial() (net.Conn, error) {
 }
 
 func (b *broker) close() {
-	_ = b.server.Close() // connections only
 	select {
 	case <-b.done:
 	default:
 		close(b.done)
 	}
+	_ = b.server.Close() // waits for Accept to end
 	if t, ok := b.proxy.Transport.(*http.Transport); ok {
 		t.CloseIdleConnections()
 	}
