@@ -74,8 +74,8 @@ func (s *stdio) table(c *vfs.Caller) (*vfs.FDTable, error) {
 	return t, nil
 }
 
-// pump feeds the host's keyboard to the terminal until the input ends. It
-// outlives the container if the host's stream never ends.
+// pump feeds the host's keyboard to the terminal until the input ends, and with it
+// the guest's. It outlives the container if the host's stream never ends.
 func (s *stdio) pump() {
 	if s.terminal == nil || s.in == nil {
 		return
@@ -88,6 +88,7 @@ func (s *stdio) pump() {
 				s.terminal.Input(b[:n])
 			}
 			if err != nil {
+				s.terminal.EndInput()
 				return
 			}
 		}

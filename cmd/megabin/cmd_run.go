@@ -73,6 +73,10 @@ func runCommand(a *app, do func(ctx context.Context, o runFlags, ref string, com
 command's, 128 + N if signal N killed it, 126 if it cannot be run or was refused,
 127 if there is no such command, and 125 if megabin itself failed.
 
+With -i and -t, what is typed goes to the container as it is: its own terminal
+makes signals of ^C and ^Z, and there are no keys to detach. With -t alone, ^C is
+a signal to megabin, which passes it on.
+
 IMAGE is ` + image.Usage + ".",
 		Example: `  megabin run oci:app-mega                          # the image's own command
   megabin run -i -t oci:app-mega sh                 # a shell on this terminal
@@ -235,6 +239,9 @@ func (a *app) runToEnd(ctx context.Context, v *vkernel.VKernel, img *vkernel.Ima
 	}
 	if p.socket != nil {
 		defer a.publish(p, c, spec)()
+	}
+	if spec.TTY {
+		c.Resize(a.windowSize()) // it may have changed before signals were caught
 	}
 	done := make(chan struct{})
 	defer close(done)

@@ -1,20 +1,19 @@
 package programs
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"megabinary.dev/test/terminal"
 )
 
 // Session is a file sessions/NAME.txt: a dialogue with a program on a terminal,
@@ -118,60 +117,9 @@ func (s *Session) Megabin(megabin string, i *Image) (transcript string, code int
 // it.
 const stepTimeout = 2 * time.Minute
 
-// screen gathers what comes out of a terminal.
-type screen struct {
-	mu    sync.Mutex
-	text  []byte
-	ended bool
-	more  chan struct{} // gets a value, if there is room, when something changes
-}
-
-// watch reads from the master of a terminal until the last slave is closed.
-func (s *screen) watch(master io.Reader) {
-	buf := make([]byte, 4096)
-	for {
-		n, err := master.Read(buf)
-		s.mu.Lock()
-		s.text = append(s.text, buf[:n]...)
-		s.ended = err != nil
-		s.mu.Unlock()
-		select {
-		case s.more <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return
-		}
-	}
-}
-
-// await waits until text has come behind the offset from and returns the offset
-// of its end; an empty text is the end of all.
-func (s *screen) await(text string, from int) (int, error) {
-	timeout := time.After(stepTimeout)
-	for {
-		s.mu.Lock()
-		at, ended, rest := bytes.Index(s.text[from:], []byte(text)), s.ended, string(s.text[from:])
-		s.mu.Unlock()
-		switch {
-		case text == "" && ended:
-			return from + len(rest), nil
-		case text != "" && at >= 0:
-			return from + at + len(text), nil
-		case ended:
-			return from, fmt.Errorf("it ended; there is %q", rest)
-		}
-		select {
-		case <-s.more:
-		case <-timeout:
-			return from, fmt.Errorf("nothing for %v; there is %q", stepTimeout, rest)
-		}
-	}
-}
-
 // hold runs a command on a terminal of its own and goes through the steps.
 func hold(argv []string, steps []step, attr *syscall.SysProcAttr) (transcript string, code int, err error) {
-	master, slave, err := openPTY()
+	master, slave, err := terminal.Open()
 	if err != nil {
 		return "", 0, err
 	}
@@ -183,9 +131,8 @@ func hold(argv []string, steps []step, attr *syscall.SysProcAttr) (transcript st
 	if err != nil {
 		return "", 0, err
 	}
-	scr := &screen{more: make(chan struct{}, 1)}
-	go scr.watch(master)
-	err = scr.play(master, append(steps, step{verb: "wait"}))
+	screen := terminal.Watch(master)
+	err = play(screen, master, append(steps, step{verb: "wait"}))
 	if err != nil {
 		_ = cmd.Process.Kill() // it may have ended
 	}
@@ -193,18 +140,16 @@ func hold(argv []string, steps []step, attr *syscall.SysProcAttr) (transcript st
 	if werr := cmd.Wait(); werr != nil && !errors.As(werr, &exit) && err == nil {
 		err = werr
 	}
-	scr.mu.Lock()
-	defer scr.mu.Unlock()
-	return string(scr.text), cmd.ProcessState.ExitCode(), err
+	return screen.Text(), cmd.ProcessState.ExitCode(), err
 }
 
-func (s *screen) play(master *os.File, steps []step) error {
+func play(screen *terminal.Screen, master *os.File, steps []step) error {
 	at := 0
 	for _, st := range steps {
 		var err error
 		switch st.verb {
 		case "wait":
-			at, err = s.await(st.text, at)
+			at, err = screen.Await(st.text, at, stepTimeout)
 		case "type":
 			_, err = master.WriteString(st.text)
 		case "size":
@@ -215,28 +160,4 @@ func (s *screen) play(master *os.File, steps []step) error {
 		}
 	}
 	return nil
-}
-
-// openPTY makes a pseudo-terminal of 24 rows of 80.
-func openPTY() (master, slave *os.File, err error) {
-	fd, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("opening /dev/ptmx: %w", err)
-	}
-	master = os.NewFile(uintptr(fd), "ptmx")
-	if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err == nil {
-		err = unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
-	}
-	n := 0
-	if err == nil {
-		n, err = unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	}
-	if err == nil {
-		slave, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
-	}
-	if err != nil {
-		master.Close()
-		return nil, nil, fmt.Errorf("making a pseudo-terminal: %w", err)
-	}
-	return master, slave, nil
 }

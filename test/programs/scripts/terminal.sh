@@ -23,7 +23,7 @@ tmux wait-for -S go; until_ok shows one:third red; tmux capture-pane -p -e -t on
 tmux list-windows -t one -F '#{window_index} #{window_name} #{window_active} #{window_panes}'
 tmux set-buffer 'pasted text'; tmux show-buffer; echo; tmux set-option -g status off; tmux show-options -g status; tmux has-session -t none; echo "has $?"
 tmux kill-window -t one:third; tmux list-windows -t one | wc -l
-tmux kill-server; echo "killed $?"; tmux ls 2>&1 | sed 's/ (.*//'; echo "gone $?"
+tmux kill-server; echo "killed $?"; until_ok sh -c 'tmux ls 2>&1 | grep "no server"'; tmux ls 2>&1 | sed 's/ (.*//'; echo "gone $?"
 
 script -qec 'stty size; tty > /dev/null && echo a terminal; echo $((1 + 1)); exit 5' typescript < /dev/null; echo "status $?"
 tr -d '\r' < typescript | sed -e '/^Script/d'

@@ -139,14 +139,14 @@ func (t *TTY) toForeground(sig int) func() {
 	}
 }
 
-// HangUp ends the input: reads answer end of file, and the foreground group
-// gets SIGHUP.
-func (t *TTY) HangUp() {
+// EndInput makes reads answer end of file behind what has been typed.
+func (t *TTY) EndInput() {
 	t.mu.Lock()
 	t.closed = true
-	send := t.toForeground(linux.SIGHUP)
+	if len(t.line) > 0 {
+		t.endLine()
+	}
 	t.mu.Unlock()
-	send()
 	t.queue.Notify(waiter.ReadableEvents | waiter.EventHUp)
 }
 
