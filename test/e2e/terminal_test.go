@@ -155,7 +155,7 @@ trap "echo caught; exit 9" INT; echo up; while :; do :; done`)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.WriteString("read x; echo \"<$x>\"\nlast\ntest -t 0 && exit 4"); err != nil {
+		if _, err := w.WriteString("read x; echo \"<$x>\"\nlast\ntest -t 0 && exit 4\n"); err != nil {
 			t.Fatal(err)
 		}
 		w.Close()

@@ -34,7 +34,7 @@ type Session struct {
 }
 
 // jobNumbers are what a shell prints of a job that it starts in the background.
-var jobNumbers = []Difference{{regexp.MustCompile(`(?m)^\[\d+\] \d+\r$`), "process ids"}}
+var jobNumbers = []Difference{{regexp.MustCompile(`(?m)^(\x1b\[\?2004l\r)?\[\d+\] \d+\r$`), "process ids"}}
 
 // fullScreen is what a program draws between taking the screen and giving it
 // back.

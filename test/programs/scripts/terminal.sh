@@ -4,7 +4,7 @@ cd /tmp; export TERM=xterm-256color SHELL=/bin/sh
 until_ok() { n=0; until "$@" > /dev/null 2>&1; do n=$((n + 1)); [ $n -lt 600 ] || { echo "never: $*"; return 1; }; sleep .1; done; }
 shows() { tmux capture-pane -p -t "$1" | grep -q -- "$2"; }
 
-tmux -f /dev/null new-session -d -s one -x 60 -y 10 "PS1='one> ' exec sh"; echo "started $?"; tmux set-option -g automatic-rename off
+tmux -f /dev/null new-session -d -s one -n main -x 60 -y 10 "PS1='one> ' exec sh"; echo "started $?"; tmux set-option -g automatic-rename off
 until_ok shows one 'one>'
 tmux send-keys -t one 'echo $((6 * 7)) from tmux; stty size; tty' Enter
 until_ok shows one '^/dev/pts'
@@ -17,7 +17,7 @@ until_ok sh -c "[ \"\$(tmux display-message -p -t one.1 '#{pane_current_command}
 tmux send-keys -t one.1 C-z; until_ok shows one.1 Stopped
 tmux send-keys -t one.1 'jobs; echo "=$?"' Enter; until_ok shows one.1 '^=0'
 tmux capture-pane -p -t one.1 | tail -n 4
-tmux resize-pane -t one.1 -U 2; tmux send-keys -t one.1 C-l 'stty size' Enter; until_ok shows one.1 '^6 60'; tmux capture-pane -p -t one.1
+tmux resize-pane -t one.1 -U 2; tmux send-keys -t one.1 C-l 'until [ "$(stty size)" = "6 60" ]; do sleep .1; done; echo "=resized"' Enter; until_ok shows one.1 '^=resized'; tmux capture-pane -p -t one.1
 tmux new-window -t one -n third 'tmux wait-for go; printf "\033[31mred\033[0m \342\224\200\n"; exec sleep 1000'
 tmux wait-for -S go; until_ok shows one:third red; tmux capture-pane -p -e -t one:third | head -n 1
 tmux list-windows -t one -F '#{window_index} #{window_name} #{window_active} #{window_panes}'
