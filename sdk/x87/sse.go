@@ -8,12 +8,13 @@ package x87
 // MXCSR bits, beside the exception flags in bits 0 to 5 that the status word has
 // too.
 const (
-	mxDAZ       = 1 << 6
-	mxMasks     = 7 // shift of the masks
-	mxRC        = 13
-	mxFTZ       = 1 << 15
-	mxPreComp   = swIE | swDE | swZE // raised before the result is computed
-	mxFlagsMask = 0x3f
+	MXFlags   = 0x3f
+	MXMasks   = 7                  // shift of the masks
+	MXPreComp = swIE | swDE | swZE // raised before the result is computed
+
+	mxDAZ = 1 << 6
+	mxRC  = 13
+	mxFTZ = 1 << 15
 )
 
 // SSEOp is an operation of SSE, below the bits of an SSECode.
@@ -78,9 +79,9 @@ func SSE(code, mxcsr uint32, a, b [2]uint64) (r [2]uint64, out uint32, fault boo
 // stops reports whether an exception that is not masked was raised. One that is
 // raised before results are computed hides those that come after.
 func (e *sse) stops() bool {
-	unmasked := ^uint16(e.mxcsr>>mxMasks) & mxFlagsMask
-	if e.flags&mxPreComp&unmasked != 0 {
-		e.flags &= mxPreComp
+	unmasked := ^uint16(e.mxcsr>>MXMasks) & MXFlags
+	if e.flags&MXPreComp&unmasked != 0 {
+		e.flags &= MXPreComp
 	}
 	return e.flags&unmasked != 0
 }
@@ -272,7 +273,7 @@ func (e *sse) round(f small, r Float80) uint64 {
 	v := u.narrow(f, r)
 	if cl := r.class(); cl == clNormal || cl == clDenormal {
 		tiny, inexact := e.unbounded(f, r)
-		unmasked := ^uint16(e.mxcsr >> mxMasks)
+		unmasked := ^uint16(e.mxcsr >> MXMasks)
 		switch {
 		case tiny && unmasked&swUE != 0:
 			u.flags = swUE | swPE*uint16(b2u(inexact))

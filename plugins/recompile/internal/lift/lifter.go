@@ -56,14 +56,15 @@ type Lifter struct {
 	lows  [guestabi.NumGPR]part      // what the low part of a register holds
 	flags producer
 	// origin says by operands what flags says by values; either may be unknown.
-	origin origin
-	ea     address    // of the instruction's memory operand
-	raised ir.Value   // whether a part of an instruction of AVX raised #XM, an i32, or None
-	half   half       // of the vectors that a handler of SSE sees in an instruction of AVX
-	wraps  []ir.Value // low 32 bits of each i64 value for which they were asked, or None
-	wrote  Flags
-	read   Flags
-	dead   Flags // flags that nothing reads before a later instruction of the block writes them
+	origin     origin
+	ea         address    // of the instruction's memory operand
+	raised     ir.Value   // whether a part of an instruction of AVX raised #XM, an i32, or None
+	exceptions ir.Value   // of its parts, as in MXCSR, or None
+	half       half       // of the vectors that a handler of SSE sees in an instruction of AVX
+	wraps      []ir.Value // low 32 bits of each i64 value for which they were asked, or None
+	wrote      Flags
+	read       Flags
+	dead       Flags // flags that nothing reads before a later instruction of the block writes them
 
 	preds map[uint64]predecessor // of the guest blocks, by their first addresses
 	atEnd map[uint64]origin      // of the flags, at the end of each guest block lifted so far

@@ -357,7 +357,7 @@ func (l *Lifter) compareBy(t *floatType, p uint8, x, y ir.Value) ir.Value {
 func comparePackedVEX(t *floatType, form x87.SSEOp) Row {
 	row := perHalf(func(l *Lifter, in x86.Inst, a, b ir.Value, _ bool) ir.Value { return l.compareBy(t, imm8(in), a, b) })
 	row.Careful = onVEX(func(l *Lifter, in x86.Inst) {
-		l.raised = ir.None
+		l.raised, l.exceptions = ir.None, ir.None
 		low, high := l.carefulCompare(form, in, l.getHalf(in.Args[1], false), l.vecHalf(in.Args[2], false)), ir.None
 		if isWide(in) {
 			high = l.carefulCompare(form, in, l.getHalf(in.Args[1], true), l.vecHalf(in.Args[2], true))
@@ -386,7 +386,7 @@ func (l *Lifter) partUnderMXCSR(code uint32, a, b [2]ir.Value) ir.Value {
 // compareScalarVEX compares the first size bytes and keeps the rest.
 func compareScalarVEX(t *floatType, size int, form x87.SSEOp) Row {
 	return Row{Careful: onVEX(func(l *Lifter, in x86.Inst) {
-		l.raised = ir.None
+		l.raised, l.exceptions = ir.None, ir.None
 		y := l.lowElement(in.Args[2], size)
 		x := l.getHalf(in.Args[1], false)
 		l.setUnlessRaised(in.Args[0], l.mergeLow(x, l.carefulCompare(form, in, x, y), size), ir.None)

@@ -84,7 +84,7 @@ func (f *fma) operands(l *Lifter, a, b, c ir.Value) (x, y, z ir.Value) {
 
 // liftCareful has the host compute each element.
 func (f *fma) liftCareful(l *Lifter, in x86.Inst) {
-	l.raised = ir.None
+	l.raised, l.exceptions = ir.None, ir.None
 	if f.scalar {
 		a := l.getHalf(in.Args[0], false)
 		r := f.carefulHalf(l, a, l.getHalf(in.Args[1], false), l.lowElement(in.Args[2], f.size), 1)

@@ -72,9 +72,31 @@ func carefulRows() map[x86asm.Op]handler {
 // exception that is not masked the result is a, and raised is to be called when
 // it has been written.
 func (l *Lifter) underMXCSR(code uint32, a, b [2]ir.Value) (r [2]ir.Value, raised func()) {
-	out := l.b.Helper(guestabi.FuncSSE, l.b.I32(int32(code)), l.getReg(guestabi.MXCSR), a[0], a[1], b[0], b[1])
-	l.setReg(guestabi.MXCSR, out[2])
+	mxcsr := l.getReg(guestabi.MXCSR)
+	if l.half.active {
+		mxcsr = l.b.Op(ir.I32And, mxcsr, l.b.I32(^x87.MXFlags))
+	}
+	out := l.b.Helper(guestabi.FuncSSE, l.b.I32(int32(code)), mxcsr, a[0], a[1], b[0], b[1])
+	switch {
+	case !l.half.active:
+		l.setReg(guestabi.MXCSR, out[2])
+	case l.exceptions == ir.None:
+		l.exceptions = l.b.Op(ir.I32And, out[2], l.b.I32(x87.MXFlags))
+	default:
+		l.exceptions = l.b.Op(ir.I32Or, l.exceptions, l.b.Op(ir.I32And, out[2], l.b.I32(x87.MXFlags)))
+	}
 	return [2]ir.Value{out[0], out[1]}, func() { l.raiseSIMD(out[3]) }
+}
+
+// setFlags adds the exceptions of all parts of an instruction to MXCSR. One that
+// is raised before results are computed, and is not masked, hides those that come
+// after, also of other parts.
+func (l *Lifter) setFlags() {
+	old := l.getReg(guestabi.MXCSR)
+	unmasked := l.b.Op(ir.I32And, l.b.Op(ir.I32Xor, l.b.Op(ir.I32ShrU, old, l.b.I32(x87.MXMasks)), l.b.I32(-1)), l.b.I32(x87.MXPreComp))
+	pre := l.b.Op(ir.I32And, l.exceptions, l.b.I32(x87.MXPreComp))
+	stops := l.b.Op(ir.I32And, pre, unmasked)
+	l.setReg(guestabi.MXCSR, l.b.Op(ir.I32Or, old, l.b.Select(pre, l.exceptions, stops)))
 }
 
 // raiseSIMD raises #XM if cond is not zero: at once, or, in a part of an

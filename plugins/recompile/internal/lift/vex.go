@@ -185,7 +185,7 @@ func (f vexForm) lift(l *Lifter, in x86.Inst, sse handler) error {
 	if _, _, ok := vreg(in.Args[0]); !ok {
 		return l.unsupported("operands")
 	}
-	l.raised = ir.None
+	l.raised, l.exceptions = ir.None, ir.None
 	low, err := f.half(l, in, sse, false)
 	if err != nil {
 		return err
@@ -213,6 +213,7 @@ func (l *Lifter) setUnlessRaised(a x86asm.Arg, low, high ir.Value) {
 	if high == ir.None {
 		high = l.zeroVec()
 	}
+	l.setFlags()
 	low = l.b.Select(l.getHalf(a, false), low, l.raised)
 	high = l.b.Select(l.getHalf(a, true), high, l.raised)
 	l.setYMM(a, low, high)
