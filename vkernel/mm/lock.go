@@ -33,12 +33,15 @@ func (as *AddressSpace) Lock(addr, length uint64, on bool, limit uint64) error {
 	return nil
 }
 
-// Populate makes the pages of a mapped range resident.
+// Populate makes the pages that are mapped in a range resident. As in mlock(2), a
+// range that does not fit into an address space is empty.
 func (as *AddressSpace) Populate(addr, length uint64) {
 	as.mu.RLock()
 	defer as.mu.RUnlock()
-	for at := PageDown(addr); at < addr+length; at += PageSize {
-		if i := as.find(at); i < len(as.vmas) && as.vmas[i].Start <= at {
+	from := PageDown(addr)
+	end := from + PageUp(addr+length-from)
+	for i := as.find(from); i < len(as.vmas) && as.vmas[i].Start < end; i++ {
+		for at := max(as.vmas[i].Start, from); at < min(as.vmas[i].End, end); at += PageSize {
 			word := (*uint32)(unsafe.Pointer(&as.linear(at, 4)[0]))
 			atomic.AddUint32(word, 0) // a write that changes nothing, whatever the guest does meanwhile
 		}
