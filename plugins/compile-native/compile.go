@@ -98,6 +98,8 @@ var compileFlags = []string{
 	"-fwrapv", "-fno-strict-aliasing", "-ffp-contract=off", "-fno-math-errno", "-fno-stack-protector",
 	"-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-gline-tables-only", "-w", "-c",
 	"-fdebug-compilation-dir=.",
+	// Two accesses that are made one have no line.
+	"-mllvm", "-hoist-common-insts=false", "-mllvm", "-sink-common-insts=false", "-mllvm", "-enable-tail-merge=false",
 }
 
 // linkFlags make an object without relocations.

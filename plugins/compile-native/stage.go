@@ -17,7 +17,7 @@ import (
 // when the output changes.
 const (
 	Name    = "compile-native"
-	Version = "1"
+	Version = "2"
 )
 
 // schema is the JSON schema of the stage's configuration.
