@@ -70,7 +70,7 @@ func (compiler) Run(ctx context.Context, req stage.Request) error {
 	if len(in) != 1 {
 		return fmt.Errorf("reading inputs: want one of type %s, have %d", artifact.MediaUnit, len(in))
 	}
-	unit, err := read(req, in[0])
+	unit, err := stage.ReadAll(req, in[0])
 	if err != nil {
 		return err
 	}
@@ -112,17 +112,4 @@ func compileFor(ctx context.Context, req stage.Request, platform string, tools T
 	}
 	req.Metric("bytes."+platform, float64(n))
 	return nil
-}
-
-func read(req stage.Request, d stage.Descriptor) ([]byte, error) {
-	blob, err := req.Open(d)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", d.Digest, err)
-	}
-	defer blob.Close()
-	b := make([]byte, blob.Size())
-	if _, err := io.ReadFull(blob, b); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", d.Digest, err)
-	}
-	return b, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	"google.golang.org/protobuf/proto"
 
@@ -94,7 +93,7 @@ func readRootFS(req stage.Request) (*artifact.RootFS, error) {
 	if len(in) != 1 {
 		return nil, fmt.Errorf("reading inputs: want one of type %s, have %d", artifact.MediaRootFS, len(in))
 	}
-	b, err := read(req, in[0])
+	b, err := stage.ReadAll(req, in[0])
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +128,7 @@ func readAll(ctx context.Context, req stage.Request, mediaType string) ([][]byte
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("reading inputs: %w", err)
 		}
-		b, err := read(req, d)
+		b, err := stage.ReadAll(req, d)
 		if err != nil {
 			return nil, err
 		}
@@ -137,19 +136,6 @@ func readAll(ctx context.Context, req stage.Request, mediaType string) ([][]byte
 		req.Progress(int64(i+1), int64(len(in)), "reading "+mediaType)
 	}
 	return out, nil
-}
-
-func read(req stage.Request, d stage.Descriptor) ([]byte, error) {
-	blob, err := req.Open(d)
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", d.Digest, err)
-	}
-	defer blob.Close()
-	b := make([]byte, blob.Size())
-	if _, err := io.ReadFull(blob, b); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", d.Digest, err)
-	}
-	return b, nil
 }
 
 // diagnose tells what will not run, and the numbers.

@@ -7,6 +7,7 @@ package stage
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 )
 
@@ -112,4 +113,18 @@ func ByMediaType(req Request, mediaType string) []Descriptor {
 		}
 	}
 	return of
+}
+
+// ReadAll returns the bytes of an input.
+func ReadAll(req Request, d Descriptor) ([]byte, error) {
+	blob, err := req.Open(d)
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", d.Digest, err)
+	}
+	defer blob.Close()
+	b := make([]byte, blob.Size())
+	if _, err := io.ReadFull(blob, b); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", d.Digest, err)
+	}
+	return b, nil
 }

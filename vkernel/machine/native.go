@@ -4,7 +4,6 @@ package machine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +15,6 @@ import (
 
 	"megabinary.dev/sdk/artifact"
 	"megabinary.dev/sdk/guestabi"
-	"megabinary.dev/sdk/wasm"
 	"megabinary.dev/sdk/x87"
 )
 
@@ -40,15 +38,7 @@ type nativeEngine struct {
 // NewNative makes an engine for a megabinary whose units have objects. They are
 // loaded when they are first entered.
 func NewNative(megabinary []byte, o NativeOptions) (Engine, error) {
-	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
-	if err != nil {
-		return nil, fmt.Errorf("reading the megabinary: %w", err)
-	}
-	var units []artifact.UnitEntry
-	if err := json.Unmarshal(section, &units); err != nil {
-		return nil, fmt.Errorf("reading section %s: %w", artifact.SectionUnits, err)
-	}
-	cpu, err := cpuOf(units)
+	units, cpu, err := readUnits(megabinary)
 	if err != nil {
 		return nil, err
 	}

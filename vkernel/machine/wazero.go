@@ -58,15 +58,7 @@ type wazeroEngine struct {
 
 // NewWazero compiles a megabinary, or loads what was compiled before.
 func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine, error) {
-	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
-	if err != nil {
-		return nil, fmt.Errorf("reading the megabinary: %w", err)
-	}
-	var units []artifact.UnitEntry
-	if err := json.Unmarshal(section, &units); err != nil {
-		return nil, fmt.Errorf("reading section %s: %w", artifact.SectionUnits, err)
-	}
-	cpu, err := cpuOf(units)
+	units, cpu, err := readUnits(megabinary)
 	if err != nil {
 		return nil, err
 	}
@@ -80,6 +72,21 @@ func NewWazero(ctx context.Context, megabinary []byte, o WazeroOptions) (Engine,
 		o.Source = func() ([]byte, error) { return megabinary, nil }
 	}
 	return newWazeroEngine(ctx, units, cpu, o, cache)
+}
+
+// readUnits reads the list of a megabinary's units, and the processor that all of
+// them were made for.
+func readUnits(megabinary []byte) ([]artifact.UnitEntry, guestabi.CPU, error) {
+	section, err := wasm.FindCustom(megabinary, artifact.SectionUnits)
+	if err != nil {
+		return nil, 0, fmt.Errorf("reading the megabinary: %w", err)
+	}
+	var units []artifact.UnitEntry
+	if err := json.Unmarshal(section, &units); err != nil {
+		return nil, 0, fmt.Errorf("reading section %s: %w", artifact.SectionUnits, err)
+	}
+	cpu, err := cpuOf(units)
+	return units, cpu, err
 }
 
 // cpuOf returns the processor that all units were made for.
