@@ -138,7 +138,7 @@ func TestNoExecutableMemory(t *testing.T) {
 		t.Errorf("%d ways", len(ways))
 	}
 	for _, way := range ways {
-		if !strings.HasSuffix(way, " EACCES") {
+		if !strings.HasSuffix(way, " EACCES") && way != "remap_file_pages EINVAL" { // as on Linux, but in the trail
 			t.Error(way)
 		}
 	}

@@ -239,7 +239,7 @@ func TestRunFlagsAndExitCodes(t *testing.T) {
 		{"--entrypoint", "", []string{"--entrypoint", "/bin/echo", "IMAGE", "a", "b"}, "a b\n", 0},
 		{"-v", "", []string{"-v", host + ":/mnt", "IMAGE", "sh", "-c", "cat /mnt/file; echo new > /mnt/made"}, "from the host\n", 0},
 		{"-v ro", "", []string{"-v", host + ":/mnt:ro", "IMAGE", "sh", "-c", "echo x > /mnt/file"}, "~Read-only file system", 1},
-		{"--memory", "", []string{"--memory", "32m", "IMAGE", "sh", "-c", "dd if=/dev/zero of=/dev/null bs=64M count=1"}, "~memory", 1},
+		{"--memory", "", []string{"--memory", "32m", "IMAGE", "dd", "if=/dev/zero", "of=/dev/null", "bs=64M", "count=1000"}, "~memory", 137},
 		{"no such command", "", []string{"IMAGE", "/bin/nothing"}, "~/bin/nothing", 127},
 		{"not executable", "", []string{"IMAGE", "/etc/passwd"}, "~/etc/passwd", 126},
 		{"a directory", "", []string{"IMAGE", "/etc"}, "~/etc", 126},
